@@ -1,0 +1,171 @@
+"""The directories of a place that is being written to, by their handles.
+
+All work below a place goes by directory handles and follows no symbolic link there. One lock for
+each user and place keeps our own processes apart; whatever still lies in the staging directory once
+the lock is had was left by a process that died, and is removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from filelock import FileLock, Timeout
+
+from .errors import DiskFull, KernelError, NotAllowed, StorageFailed
+from .places import Place
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags to open a directory that must not be a link."""
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_KEPT_UNDOS = 20
+_LOCK_SECONDS = 10
+
+Files: TypeAlias = Mapping[str, bytes]
+"""Name and content of every file of a kernel directory."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """Open directories of a place, by their file descriptors."""
+
+    kernels: int
+    staging: int
+    undo: int
+
+
+def area_path(place: Place) -> Path:
+    """Give the directory beside the kernels tree that is ours to write in."""
+    # One for each user: a directory that one member of a group makes, the others cannot write to.
+    return place.kernels.parent / f"pyspark-kernels-{os.getuid()}"
+
+
+@contextmanager
+def writing(place: Place) -> Iterator[Area]:
+    """Open a place for writing, alone, with an empty staging directory."""
+    try:
+        place.kernels.mkdir(mode=0o755, parents=True, exist_ok=True)
+        area = area_path(place)
+        area.mkdir(mode=0o700, exist_ok=True)
+        with ExitStack() as stack:
+            base = _open(stack, place.kernels.parent, None)
+            kernels = _open(stack, place.kernels.name, base)
+            own = _open(stack, area.name, base)
+            stack.enter_context(FileLock(area / "lock", timeout=_LOCK_SECONDS))
+            for name in ("staging", "undo"):
+                _make(name, own)
+            opened = Area(kernels, _open(stack, "staging", own), _open(stack, "undo", own))
+            _sweep(opened)
+            yield opened
+    except Timeout:
+        raise StorageFailed.at(
+            "place", f"Another process is writing to {place.kernels}. Try again in a moment."
+        ) from None
+    except OSError as error:
+        raise _explain(error, place) from error
+
+
+def _open(stack: ExitStack, path: str | Path, base: int | None) -> int:
+    # The place's own directory may be reached by links, which its owner made; nothing below it may.
+    flags = DIRECTORY if base is not None else DIRECTORY & ~os.O_NOFOLLOW
+    fd = os.open(path, flags, dir_fd=base)
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _make(name: str, base: int) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=base)
+
+
+def _sweep(area: Area) -> None:
+    for name in os.listdir(area.staging):
+        remove(area.staging, name)
+    entries = sorted(os.listdir(area.undo))
+    for entry in entries[: max(0, len(entries) - _KEPT_UNDOS)]:
+        remove(area.undo, entry)
+
+
+def remove(base: int, name: str) -> None:
+    """Remove a directory with all in it, or a file, or a link but not what it points to."""
+    if stat.S_ISDIR(os.stat(name, dir_fd=base, follow_symlinks=False).st_mode):
+        shutil.rmtree(name, dir_fd=base)
+    else:
+        os.unlink(name, dir_fd=base)
+
+
+def stage(staging: int, name: str, files: Files) -> None:
+    """Write a whole directory into the staging area and force it to the disk."""
+    os.mkdir(name, 0o700, dir_fd=staging)
+    directory = os.open(name, DIRECTORY, dir_fd=staging)
+    try:
+        for file, content in files.items():
+            _write(directory, file, content)
+        # Whatever the umask: readable for those who share the kernel, writable for its owner.
+        os.fchmod(directory, 0o755)
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _write(directory: int, name: str, content: bytes) -> None:
+    fd = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fchmod(fd, 0o644)
+        os.fsync(fd)
+
+
+def overwrite(area: Area, kernel: int, files: Files, last: str) -> None:
+    """Replace files of a kernel one by one, the one that needs the others last."""
+    stage(area.staging, "edit", files)
+    staged = os.open("edit", DIRECTORY, dir_fd=area.staging)
+    try:
+        for name in sorted(files, key=lambda name: name == last):
+            os.replace(name, name, src_dir_fd=staged, dst_dir_fd=kernel)
+        os.fsync(kernel)
+    finally:
+        os.close(staged)
+    remove(area.staging, "edit")
+
+
+def copy_files(directory: int) -> dict[str, bytes]:
+    """Read the files of a kernel directory."""
+    files = {}
+    for name in os.listdir(directory):
+        if stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            with os.fdopen(fd, "rb") as file:
+                files[name] = file.read()
+    return files
+
+
+def _explain(error: OSError, place: Place) -> KernelError:
+    where = place.kernels
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull.at(
+            "place", f"No room is left at {where}. Free some, or choose another place."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return NotAllowed.at(
+            "place",
+            f"{where} is not writable for you ({error.strerror}). Choose another place, "
+            "or ask whoever administers it.",
+        )
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return NotAllowed.at(
+            "place",
+            f"{where} holds a symbolic link or a file where a directory should be. Remove it.",
+        )
+    return StorageFailed.at(
+        "place", f"{where} cannot be written to: {error.strerror}. Try again, or another place."
+    )

@@ -1,0 +1,277 @@
+"""KernelConfig, the one thing that flows from a form, a command line or a file to a kernel.
+
+Everything else that describes a kernel's fields is derived from the model below: the schema of the
+dialog and of the settings, the OpenAPI file, the command line's options, the TypeScript types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from .clusters import FORMS
+from .errors import FieldError, Invalid, quoted
+from .fields import (
+    ConfKey,
+    Count,
+    EnvName,
+    KernelName,
+    Label,
+    MasterUrl,
+    Memory,
+    Path,
+    ProfileName,
+    Value,
+    label_to_name,
+    wrong,
+)
+
+CONF_KEYS = {
+    "master": "spark.master",
+    "driver_memory": "spark.driver.memory",
+    "executor_memory": "spark.executor.memory",
+    "executor_cores": "spark.executor.cores",
+    "executor_instances": "spark.executor.instances",
+    "cores_max": "spark.cores.max",
+}
+"""The fields that are one Spark setting each, and that setting's key."""
+
+
+class KernelConfig(BaseModel):
+    """A PySpark kernel as its maker describes it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    display_name: Annotated[
+        Label,
+        Field(
+            title="Name",
+            description="What the launcher and the notebook call the kernel.",
+            examples=["PySpark 4 GB"],
+        ),
+    ]
+    environment: Annotated[
+        Path,
+        Field(
+            title="Python environment",
+            description="The environment that runs the notebook, and the executors where they can "
+            "reach it: a virtual or conda environment, or a Python interpreter.",
+            examples=["/home/me/venvs/spark"],
+        ),
+    ]
+    master: Annotated[
+        MasterUrl,
+        Field(
+            title="Master",
+            description="Where Spark runs: " + FORMS + ".",
+            examples=["local[*]"],
+        ),
+    ] = "local[*]"
+    executor_memory: Annotated[
+        Memory | None,
+        Field(
+            title="Executor memory",
+            description="Heap of each executor, such as 4g. On local masters the driver does the "
+            "work, so set the driver memory there.",
+            examples=["4g"],
+        ),
+    ] = None
+    executor_cores: Annotated[
+        Count | None,
+        Field(
+            title="Executor cores",
+            description="How many tasks each executor runs at once.",
+            examples=[2],
+        ),
+    ] = None
+    place: Annotated[
+        str,
+        Field(
+            title="Available to",
+            description="The directory the kernel is written to.",
+        ),
+    ] = "user"
+    name: Annotated[
+        KernelName,
+        Field(
+            title="Kernel name",
+            description="The name of the kernel's directory, as programs and notebooks use it. "
+            "Made from the name when left empty.",
+            json_schema_extra={"advanced": True},
+        ),
+    ] = ""
+    driver_memory: Annotated[
+        Memory | None,
+        Field(
+            title="Driver memory",
+            description="Heap of the driver, which runs beside the notebook, such as 2g.",
+            examples=["2g"],
+            json_schema_extra={"advanced": True},
+        ),
+    ] = None
+    executor_instances: Annotated[
+        Count | None,
+        Field(
+            title="Executors",
+            description="How many executors to ask for. Spark's default depends on the master.",
+            examples=[2],
+            json_schema_extra={"advanced": True},
+        ),
+    ] = None
+    cores_max: Annotated[
+        Count | None,
+        Field(
+            title="Cores at most",
+            description="The most cores this kernel takes of a standalone cluster. Without it the "
+            "first notebook takes them all and the next one waits.",
+            examples=[4],
+            json_schema_extra={"advanced": True},
+        ),
+    ] = None
+    spark_home: Annotated[
+        Path | None,
+        Field(
+            title="Spark home",
+            description="A Spark installation to use instead of the environment's own PySpark.",
+            examples=["/opt/spark"],
+            json_schema_extra={"advanced": True},
+        ),
+    ] = None
+    executor_python: Annotated[
+        Path | None,
+        Field(
+            title="Python on executors",
+            description="The interpreter on the cluster's nodes, when it is not at the same path "
+            "as the environment's.",
+            examples=["/usr/bin/python3"],
+            json_schema_extra={"advanced": True},
+        ),
+    ] = None
+    ipython_profile: Annotated[
+        ProfileName | None,
+        Field(
+            title="IPython profile",
+            description="The IPython profile that the notebook loads.",
+            json_schema_extra={"advanced": True},
+        ),
+    ] = None
+    conf: Annotated[
+        dict[ConfKey, Value],
+        Field(
+            title="Spark settings",
+            description="Any spark.* setting, one in a line: the key, a space, the value. "
+            "Lines of a spark-defaults.conf can be pasted.",
+            max_length=500,
+            json_schema_extra={"advanced": True},
+        ),
+    ] = {}
+    env: Annotated[
+        dict[EnvName, Value],
+        Field(
+            title="Environment variables",
+            description="Variables of the notebook's process, one in a line: NAME=value. Everybody "
+            "who may use the kernel can read them, so put no passwords here.",
+            max_length=200,
+            json_schema_extra={"advanced": True},
+        ),
+    ] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: Any) -> Any:
+        """Put every fact into its one place before it is checked there."""
+        if not isinstance(data, dict):
+            raise wrong("A kernel is described by a JSON object. Send one")
+        given = {key: value for key, value in data.items() if value is not None}
+        return _with_names(_with_conf_in_fields(given))
+
+
+def _with_names(data: dict[str, Any]) -> dict[str, Any]:
+    """Derive the name from the label or the label from the name, whichever is left out."""
+    name, label = data.get("name") or "", data.get("display_name") or ""
+    if name and "display_name" not in data:
+        return {**data, "display_name": name}
+    if label and not name and isinstance(label, str):
+        derived = label_to_name(label)
+        if not derived:
+            raise wrong(
+                "No kernel name can be made of the label. Give one of a-z and 0-9", field="name"
+            )
+        return {**data, "name": derived}
+    return data
+
+
+def _with_conf_in_fields(data: dict[str, Any]) -> dict[str, Any]:
+    """Move settings that have a field of their own out of `conf`."""
+    conf = data.get("conf")
+    if not isinstance(conf, dict):
+        return data
+    data, conf = dict(data), dict(conf)
+    for field, key in CONF_KEYS.items():
+        if key not in conf:
+            continue
+        value = conf.pop(key)
+        if field in data and str(data[field]) != str(value):
+            raise wrong(
+                f"{key} is {quoted(value)} here and {quoted(data[field])} in the field {field}. "
+                "Remove one of them",
+                field="conf",
+            )
+        data.setdefault(field, value)
+    if conf.pop("spark.submit.deployMode", "client") != "client":
+        raise wrong(
+            "spark.submit.deployMode must be client: a notebook's driver is its own kernel. "
+            "Remove it",
+            field="conf",
+        )
+    return {**data, "conf": conf}
+
+
+def read_config(data: object) -> KernelConfig:
+    """Check what a person or a program sent.
+
+    Args:
+        data: plain data as JSON has it.
+
+    Raises:
+        Invalid: with every field that is wrong, its value and the remedy.
+
+    """
+    try:
+        return KernelConfig.model_validate(data)
+    except ValidationError as error:
+        raise Invalid([_explain(detail) for detail in error.errors(include_url=False)]) from None
+
+
+_MESSAGES: Mapping[str, str] = {
+    "missing": "{title} is missing. Give it",
+    "string_type": "{value} is not text. Write it in quotes",
+    "dict_type": "{value} is not a list of settings. Send an object of names and values",
+    "too_long": "There are too many entries. Leave some out",
+    "extra_forbidden": "{field} is not a field of a kernel. Use one of: {fields}",
+}
+
+
+def _explain(detail: ErrorDetails) -> FieldError:
+    path = [str(part) for part in detail["loc"] if part != "[key]"]
+    field = path[0] if path else ""
+    if detail["type"] == "wrong":
+        context = detail["ctx"]
+        return FieldError(context.get("field", field), _sentence(path, context["message"]))
+    known = KernelConfig.model_fields.get(field)
+    message = _MESSAGES.get(detail["type"], detail["msg"]).format(
+        title=known.title if known else field,
+        value=quoted(detail["input"]),
+        field=quoted(field),
+        fields=", ".join(KernelConfig.model_fields),
+    )
+    # An unknown field is nowhere in the form, so the message alone must name it.
+    return FieldError(field if known else "", _sentence(path, message))
+
+
+def _sentence(path: list[str], message: str) -> str:
+    inner = f"{path[1]}: " if len(path) > 1 and path[1] not in message else ""
+    return f"{inner}{message}."

@@ -1,0 +1,8 @@
+"""The Jupyter events that this server emits, one schema file for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+KERNEL_SCHEMA_ID = "https://events.jupyter.org/jupyterlab_pyspark_kernels/kernel/v1"
+KERNEL_SCHEMA_FILE = Path(__file__).parent / "kernel.yaml"

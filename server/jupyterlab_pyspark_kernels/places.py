@@ -1,0 +1,88 @@
+"""The directories that kernels may be written to: those of `jupyter --paths`, in its order."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+USER = "user"
+"""Id of the place that belongs to the user alone."""
+
+
+class Place(BaseModel):
+    """One directory that Jupyter searches for kernels."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(description="How requests and commands name the place.")
+    kernels: Path = Field(description="The directory that holds one directory for each kernel.")
+    shared: bool = Field(description="Whether other users see the kernels in it.")
+    reason: str | None = Field(
+        description="Why this user cannot write to it, in a sentence; null when they can."
+    )
+
+    @property
+    def writable(self) -> bool:
+        """Whether this user can write to it."""
+        return self.reason is None
+
+
+def find_places(data_directories: Iterable[str], user_directory: str) -> list[Place]:
+    """List the places, the user's own first.
+
+    Args:
+        data_directories: Jupyter's data directories in the order it searches them.
+        user_directory: the one that is the user's own.
+
+    """
+    paths = list(dict.fromkeys(Path(path) for path in [user_directory, *data_directories]))
+    ids = _ids(paths[1:])
+    return [_place(USER, paths[0])] + [_place(ids[path], path) for path in paths[1:]]
+
+
+def directory_place(kernels: Path) -> Place:
+    """Make a place of any kernels directory, as the command line's `--kernels-dir` names it."""
+    return Place(id=str(kernels), kernels=kernels, shared=True, reason=why_not_writable(kernels))
+
+
+def _place(place_id: str, data: Path) -> Place:
+    kernels = data / "kernels"
+    return Place(
+        id=place_id,
+        kernels=kernels,
+        shared=place_id != USER,
+        reason=why_not_writable(kernels),
+    )
+
+
+def _ids(paths: list[Path]) -> dict[Path, str]:
+    """Name each directory by its path, in letters that need no quoting in a URL or a shell."""
+    ids: dict[Path, str] = {}
+    for path in paths:
+        slug = re.sub(r"[^a-z0-9]+", "-", str(path).lower()).strip("-") or "root"
+        number = sum(taken == slug or taken.startswith(f"{slug}.") for taken in ids.values())
+        ids[path] = f"{slug}.{number + 1}" if number or slug == USER else slug
+    return ids
+
+
+def why_not_writable(kernels: Path) -> str | None:
+    """Say why no kernel can be written to a kernels directory.
+
+    Writing stages beside the directory and renames into it, so both it and its parent, or the
+    nearest parent that exists, must be writable.
+    """
+    for directory in (kernels, kernels.parent):
+        existing = directory
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir():
+            return f"{existing} is not a directory."
+        if os.statvfs(existing).f_flag & os.ST_RDONLY:
+            return f"{existing} is on a read-only disk."
+        if not os.access(existing, os.W_OK | os.X_OK):
+            return f"{existing} is not writable for you. Ask whoever administers it."
+    return None

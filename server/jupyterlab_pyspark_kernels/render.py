@@ -1,0 +1,258 @@
+"""KernelConfig ⇄ kernelspec: what a kernel's `kernel.json` says, and what one says of its kernel.
+
+Both directions are pure. `render` writes plain Jupyter: any program that reads kernelspecs can
+start the kernel. `read` prefers the configuration that we left in the metadata and otherwise reads
+the PySpark kernels that people write by hand.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from .clusters import parse_master
+from .config import CONF_KEYS, KernelConfig
+
+Kernelspec = dict[str, Any]
+"""The content of a kernel.json."""
+
+METADATA_KEY = "pyspark_kernels"
+METADATA_VERSION = 1
+
+_ADDRESS_FIELDS = {"name", "place"}
+"""Told by where the kernel lies, so that a copied directory does not lie about itself."""
+
+_HASH_SEED = "PYTHONHASHSEED"
+
+_SHORT_OPTIONS = {
+    "--master": "spark.master",
+    "--remote": "spark.master",
+    "--name": "spark.app.name",
+    "--driver-memory": "spark.driver.memory",
+    "--executor-memory": "spark.executor.memory",
+    "--executor-cores": "spark.executor.cores",
+    "--num-executors": "spark.executor.instances",
+    "--total-executor-cores": "spark.cores.max",
+    "--deploy-mode": "spark.submit.deployMode",
+    "--queue": "spark.yarn.queue",
+    "--jars": "spark.jars",
+    "--packages": "spark.jars.packages",
+    "--repositories": "spark.jars.repositories",
+    "--exclude-packages": "spark.jars.excludes",
+    "--py-files": "spark.submit.pyFiles",
+    "--files": "spark.files",
+    "--archives": "spark.archives",
+    "--driver-class-path": "spark.driver.extraClassPath",
+    "--driver-java-options": "spark.driver.extraJavaOptions",
+    "--driver-library-path": "spark.driver.extraLibraryPath",
+    "--principal": "spark.kerberos.principal",
+    "--keytab": "spark.kerberos.keytab",
+}
+"""Options of spark-submit and the settings they stand for (`SparkSubmitArguments`)."""
+
+
+class NotReadable(ValueError):
+    """A kernelspec that does not describe a PySpark kernel."""
+
+
+def interpreter(environment: str) -> str:
+    """Give the Python of an environment, which may itself be named by its Python."""
+    path = PurePosixPath(environment)
+    if path.parent.name == "bin" and re.fullmatch(r"python[0-9.]*", path.name):
+        return environment
+    return str(path / "bin" / "python")
+
+
+def render(config: KernelConfig, created_by: str) -> Kernelspec:
+    """Make the kernelspec of a kernel.
+
+    Args:
+        config: the kernel, its paths already absolute.
+        created_by: the name of the user who makes it.
+
+    """
+    python = interpreter(config.environment)
+    profile = [f"--profile={config.ipython_profile}"] if config.ipython_profile else []
+    return {
+        "argv": [python, "{resource_dir}/launcher.py", "-f", "{connection_file}", *profile],
+        "display_name": config.display_name,
+        "language": "python",
+        "interrupt_mode": "signal",
+        "env": {name: _escaped(value) for name, value in environment_variables(config).items()},
+        "metadata": {
+            "debugger": True,
+            METADATA_KEY: {
+                "version": METADATA_VERSION,
+                "config": config.model_dump(exclude=_ADDRESS_FIELDS, exclude_none=True),
+                "created_by": created_by,
+            },
+        },
+    }
+
+
+def environment_variables(config: KernelConfig) -> dict[str, str]:
+    """Give the variables the kernel's process must see, byte for byte."""
+    python = interpreter(config.environment)
+    return {
+        # Equal text must hash equally in the driver and in every executor, or joins and
+        # groupings by hash go wrong (SPARK-13330).
+        _HASH_SEED: "0",
+        **config.env,
+        "PYSPARK_DRIVER_PYTHON": python,
+        "PYSPARK_PYTHON": config.executor_python or python,
+        "PYSPARK_SUBMIT_ARGS": submit_args(config),
+        # Empty rather than left out: a Spark of the server's own must not slip in.
+        "SPARK_HOME": config.spark_home or "",
+    }
+
+
+def submit_args(config: KernelConfig) -> str:
+    """Give the text that PySpark splits, like a shell, into the arguments of spark-submit.
+
+    Raises:
+        AssertionError: when the quoted text does not read back as the same arguments.
+
+    """
+    option = parse_master(config.master).option
+    tokens = [option, config.master]
+    for key, value in settings(config).items():
+        tokens += ["--conf", f"{key}={value}"]
+    tokens.append("pyspark-shell")
+    text = shlex.join(tokens)
+    if shlex.split(text) != tokens:
+        raise AssertionError("the quoted submit arguments do not read back")
+    return text
+
+
+def settings(config: KernelConfig) -> dict[str, str]:
+    """Give every `spark.*` setting of the kernel but its master."""
+    fields = {
+        key: str(value)
+        for field, key in CONF_KEYS.items()
+        if field != "master" and (value := getattr(config, field)) is not None
+    }
+    ours = {
+        "spark.app.name": config.display_name,
+        f"spark.executorEnv.{_HASH_SEED}": config.env.get(_HASH_SEED, "0"),
+    }
+    return {**ours, **fields, **config.conf}
+
+
+def _escaped(value: str) -> str:
+    # Jupyter fills $NAME and ${NAME} when it starts a kernel and turns $$ into $
+    # (string.Template in jupyter_client).
+    return value.replace("$", "$$")
+
+
+def _unescaped(value: str) -> str:
+    return value.replace("$$", "$")
+
+
+def merge(old: Kernelspec, before: Kernelspec, after: Kernelspec) -> Kernelspec:
+    """Give `after` with everything that others added to a kernelspec of ours.
+
+    Args:
+        old: what lies on the disk.
+        before: what we would write for the configuration in `old`.
+        after: what we write now.
+
+    """
+    added_env = {k: v for k, v in _mapping(old, "env").items() if k not in before["env"]}
+    return {
+        **{key: value for key, value in old.items() if key not in before},
+        **after,
+        "env": {**added_env, **after["env"]},
+        "metadata": {**_mapping(old, "metadata"), **after["metadata"]},
+    }
+
+
+def _mapping(spec: Kernelspec, key: str) -> dict[str, Any]:
+    value = spec.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def is_ours(spec: Mapping[str, Any]) -> bool:
+    """Tell whether we wrote this kernelspec."""
+    metadata = spec.get("metadata")
+    return isinstance(metadata, dict) and isinstance(metadata.get(METADATA_KEY), dict)
+
+
+def read(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a kernelspec back as the data of a KernelConfig, without name and place.
+
+    Raises:
+        NotReadable: when it is not a PySpark kernel.
+
+    """
+    if is_ours(spec):
+        config = spec["metadata"][METADATA_KEY].get("config")
+        if not isinstance(config, dict):
+            raise NotReadable("its metadata has no configuration")
+        return config
+    return _read_by_hand(spec)
+
+
+def _read_by_hand(spec: Mapping[str, Any]) -> dict[str, Any]:
+    argv, env = spec.get("argv"), spec.get("env")
+    if not isinstance(argv, list) or not argv or not isinstance(env, dict):
+        raise NotReadable("it has no arguments or no environment variables")
+    if not all(isinstance(item, str) for item in [*argv, *env, *env.values()]):
+        raise NotReadable("its arguments or environment variables are not text")
+    values = {name: _unescaped(value) for name, value in env.items()}
+    if "PYSPARK_SUBMIT_ARGS" not in values and "SPARK_HOME" not in values:
+        raise NotReadable("it sets neither SPARK_HOME nor PYSPARK_SUBMIT_ARGS")
+    python = argv[0]
+    executor_python = values.get("PYSPARK_PYTHON", python)
+    data: dict[str, Any] = {
+        "display_name": spec.get("display_name", ""),
+        "environment": python,
+        "spark_home": values.get("SPARK_HOME", "").rstrip("/") or None,
+        "executor_python": executor_python if executor_python != python else None,
+        "ipython_profile": _profile(argv),
+        "conf": _read_submit_args(values.get("PYSPARK_SUBMIT_ARGS", "")),
+        "env": {name: value for name, value in values.items() if name not in _WRITTEN_BY_US},
+    }
+    return {field: value for field, value in data.items() if value}
+
+
+_WRITTEN_BY_US = {
+    "PYSPARK_DRIVER_PYTHON",
+    "PYSPARK_PYTHON",
+    "PYSPARK_SUBMIT_ARGS",
+    # The launcher finds PySpark by itself and starts the session instead of shell.py.
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "SPARK_HOME",
+}
+
+
+def _profile(argv: Iterable[str]) -> str | None:
+    for argument in argv:
+        if argument.startswith("--profile="):
+            return argument.removeprefix("--profile=")
+    return None
+
+
+def _read_submit_args(text: str) -> dict[str, str]:
+    try:
+        tokens = iter(shlex.split(text))
+    except ValueError as error:
+        raise NotReadable(f"its PYSPARK_SUBMIT_ARGS cannot be split: {error}") from None
+    conf: dict[str, str] = {}
+    for token in tokens:
+        if token == "pyspark-shell":  # noqa: S105 - a resource name, not a password
+            break
+        option, _, joined = token.partition("=")
+        value = joined or next(tokens, "")
+        if option in ("--conf", "-c"):
+            key, _, value = value.partition("=")
+            conf[key] = value
+        elif option in _SHORT_OPTIONS:
+            # --conf wins over the short options, in either order (SparkSubmitArguments).
+            conf.setdefault(_SHORT_OPTIONS[option], value)
+        else:
+            raise NotReadable(f"its PYSPARK_SUBMIT_ARGS has the option {option}, which is unknown")
+    return conf

@@ -1,0 +1,283 @@
+"""Everything that is derived from KernelConfig and the other models: schemas, API description.
+
+`python -m jupyterlab_pyspark_kernels.schemas` writes the derived files anew; a test fails when one
+of them differs from what this module makes.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
+
+from .config import KernelConfig
+from .environments import Environment
+from .places import Place
+from .service import Kernel, Preview, Remark
+
+Schema = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+SETTINGS_FILE = Path("schema/commands.json")
+OPENAPI_FILE = Path("server/jupyterlab_pyspark_kernels/openapi.yaml")
+
+_NOT_DEFAULTS = ("display_name", "name")
+"""Fields that name one kernel and so have no default for all."""
+
+
+class _Plain(GenerateJsonSchema):
+    """JSON Schema without null: a field that is not set is left out, in forms as in requests."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        if made.get("default") in (None, ""):
+            made.pop("default", None)
+        return made
+
+
+@cache
+def config_schema() -> Schema:
+    """Give the JSON Schema of KernelConfig."""
+    return KernelConfig.model_json_schema(schema_generator=_Plain)
+
+
+def form_schema() -> Schema:
+    """Give the schema that the dialog is drawn from.
+
+    Patterns are left out: the server checks while a person types, and its sentences say more than
+    that a pattern was not matched.
+    """
+    schema = json.loads(json.dumps(config_schema()))
+    for field in schema["properties"].values():
+        field.pop("pattern", None)
+        field.pop("propertyNames", None)
+    return dict(schema)
+
+
+def form_ui() -> Schema:
+    """Give the layout of the dialog: the order, what is folded away, and the examples."""
+    layout: Schema = {"ui:order": list(KernelConfig.model_fields)}
+    for name, schema in config_schema()["properties"].items():
+        options: Schema = {"advanced": bool(schema.get("advanced"))}
+        if "examples" in schema:
+            options["placeholder"] = str(schema["examples"][0])
+        layout[name] = {"ui:options": options}
+    return layout
+
+
+def settings_schema() -> Schema:
+    """Give JupyterLab's settings schema: menu entries, and a default for each field of the form."""
+    properties = {
+        name: {key: value for key, value in schema.items() if key not in ("advanced", "examples")}
+        for name, schema in config_schema()["properties"].items()
+        if name not in _NOT_DEFAULTS
+    }
+    return {
+        "jupyter.lab.setting-icon": "jupyterlab-pyspark-kernels:spark",
+        "jupyter.lab.setting-icon-label": "PySpark Kernels",
+        "jupyter.lab.menus": {
+            "main": [
+                {
+                    "id": "jp-mainmenu-kernel",
+                    "items": [
+                        {"type": "separator", "rank": 20},
+                        {"command": "pyspark-kernels:create", "rank": 20},
+                    ],
+                }
+            ]
+        },
+        "title": "PySpark Kernels",
+        "description": "What a new PySpark kernel begins with.",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def openapi() -> Schema:
+    """Describe the server's routes as OpenAPI 3.1."""
+    models: list[type[BaseModel]] = [KernelConfig, Kernel, Preview, Environment, Place, Remark]
+    _, made = models_json_schema(
+        [
+            (model, "serialization" if model is not KernelConfig else "validation")
+            for model in models
+        ],
+        schema_generator=_Responses,
+        ref_template="#/components/schemas/{model}",
+    )
+    components = {**made["$defs"], "KernelConfig": config_schema(), **_WRITTEN_OUT}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "jupyterlab-pyspark-kernels",
+            "version": "1",
+            "description": "Create and manage PySpark kernels. All routes are below the Jupyter "
+            "server's base URL and need its authentication.",
+        },
+        "servers": [{"url": "/jupyterlab-pyspark-kernels"}],
+        "paths": _PATHS,
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "responses": {
+                "Error": _answer("Error", "What is wrong, field by field."),
+            },
+        },
+    }
+
+
+class _Responses(GenerateJsonSchema):
+    """JSON Schema of answers: null is said, and every field is always there."""
+
+    def field_is_required(
+        self,
+        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
+        total: bool,
+    ) -> bool:
+        return True
+
+
+def _answer(schema: str, description: str, many: bool = False) -> Schema:
+    reference = {"$ref": f"#/components/schemas/{schema}"}
+    content = {"type": "array", "items": reference} if many else reference
+    return {"description": description, "content": {"application/json": {"schema": content}}}
+
+
+_ERROR = {"4XX": {"$ref": "#/components/responses/Error"}}
+_BODY = {
+    "required": True,
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/KernelConfig"}}},
+}
+_ADDRESS = [
+    {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    for name in ("place", "name")
+]
+_WRITTEN_OUT: Schema = {
+    "Error": {
+        "type": "object",
+        "properties": {
+            "message": {"type": "string", "description": "All of `errors` as text."},
+            "reason": {"type": "string", "description": "A fixed word for programs."},
+            "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Remark"}},
+        },
+        "required": ["message", "reason", "errors"],
+    },
+    "Form": {
+        "type": "object",
+        "properties": {
+            "schema": {"type": "object", "description": "JSON Schema of KernelConfig."},
+            "uiSchema": {"type": "object", "description": "Layout for react-jsonschema-form."},
+            "defaults": {"type": "object", "description": "What a new form begins with."},
+            "places": {"type": "array", "items": {"$ref": "#/components/schemas/Place"}},
+        },
+        "required": ["schema", "uiSchema", "defaults", "places"],
+    },
+}
+_PATHS: Schema = {
+    "/form": {
+        "get": {
+            "summary": "What a dialog needs to draw itself",
+            "responses": {"200": _answer("Form", "Schema, layout, defaults, places."), **_ERROR},
+        }
+    },
+    "/preview": {
+        "post": {
+            "summary": "Check a kernel and give the kernel.json it makes, writing nothing",
+            "parameters": [
+                {
+                    "name": "editing",
+                    "in": "query",
+                    "description": "Whether the kernel is there already.",
+                    "schema": {"type": "boolean", "default": False},
+                }
+            ],
+            "requestBody": _BODY,
+            "responses": {"200": _answer("Preview", "What would be written."), **_ERROR},
+        }
+    },
+    "/environments": {
+        "get": {
+            "summary": "List the Python environments that were found",
+            "responses": {
+                "200": _answer("Environment", "The environments.", many=True),
+                **_ERROR,
+            },
+        }
+    },
+    "/kernels": {
+        "get": {
+            "summary": "List the kernels of all places",
+            "responses": {"200": _answer("Kernel", "The kernels.", many=True), **_ERROR},
+        },
+        "post": {
+            "summary": "Create a kernel",
+            "requestBody": _BODY,
+            "responses": {"201": _answer("Kernel", "The new kernel."), **_ERROR},
+        },
+    },
+    "/kernels/{place}/{name}": {
+        "parameters": _ADDRESS,
+        "get": {
+            "summary": "Give one kernel",
+            "responses": {"200": _answer("Kernel", "The kernel."), **_ERROR},
+        },
+        "put": {
+            "summary": "Write one kernel anew",
+            "parameters": [
+                {
+                    "name": "If-Match",
+                    "in": "header",
+                    "required": True,
+                    "description": "The etag of the version that was edited.",
+                    "schema": {"type": "string"},
+                }
+            ],
+            "requestBody": _BODY,
+            "responses": {"200": _answer("Kernel", "The new version."), **_ERROR},
+        },
+        "delete": {
+            "summary": "Take one kernel away; it can be undone",
+            "responses": {"204": {"description": "It is gone."}, **_ERROR},
+        },
+    },
+    "/undo": {
+        "post": {
+            "summary": "Take back the last delete or edit",
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            "responses": {"200": _answer("Kernel", "The kernel as it is again."), **_ERROR},
+        }
+    },
+}
+
+
+def derived_files() -> dict[Path, str]:
+    """Make the content of every derived file, by its path in the repository."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Writes shared pieces out in full: anchors would not mean anything to a reader."""
+
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    head = "# Made by `python -m jupyterlab_pyspark_kernels.schemas`; edit the models instead.\n"
+    return {
+        SETTINGS_FILE: json.dumps(settings_schema(), indent=2, ensure_ascii=False) + "\n",
+        OPENAPI_FILE: head
+        + yaml.dump(openapi(), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100),
+    }
+
+
+if __name__ == "__main__":
+    for path, content in derived_files().items():
+        (ROOT / path).write_text(content, encoding="utf-8")
