@@ -28,6 +28,7 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_UNDOS = 20
 _LOCK_SECONDS = 10
+_LOCK_POLL_SECONDS = 0.003
 
 Files: TypeAlias = Mapping[str, bytes]
 """Name and content of every file of a kernel directory."""
@@ -59,7 +60,8 @@ def writing(place: Place) -> Iterator[Area]:
             base = _open(stack, place.kernels.parent, None)
             kernels = _open(stack, place.kernels.name, base)
             own = _open(stack, area.name, base)
-            stack.enter_context(FileLock(area / "lock", timeout=_LOCK_SECONDS))
+            lock = FileLock(area / "lock")
+            stack.enter_context(lock.acquire(_LOCK_SECONDS, _LOCK_POLL_SECONDS))
             for name in ("staging", "undo"):
                 _make(name, own)
             opened = Area(kernels, _open(stack, "staging", own), _open(stack, "undo", own))

@@ -79,10 +79,20 @@ def why_not_writable(kernels: Path) -> str | None:
         existing = directory
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
-        if not existing.is_dir():
-            return f"{existing} is not a directory."
-        if os.statvfs(existing).f_flag & os.ST_RDONLY:
-            return f"{existing} is on a read-only disk."
-        if not os.access(existing, os.W_OK | os.X_OK):
-            return f"{existing} is not writable for you. Ask whoever administers it."
+        if (reason := _why_not(existing)) is not None:
+            return reason
+    return None
+
+
+def _why_not(directory: Path) -> str | None:
+    try:
+        read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+    except OSError as error:
+        return f"{directory} cannot be looked at: {error.strerror}."
+    if not directory.is_dir():
+        return f"{directory} is not a directory."
+    if read_only:
+        return f"{directory} is on a read-only disk."
+    if not os.access(directory, os.W_OK | os.X_OK):
+        return f"{directory} is not writable for you. Ask whoever administers it."
     return None

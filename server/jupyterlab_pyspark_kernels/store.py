@@ -88,6 +88,7 @@ def read(place: Place, name: str) -> StoredKernel:
         Unreadable: when its kernel.json is no kernelspec.
 
     """
+    _check_component(place, name)
     try:
         # Non-blocking, so that a FIFO in place of the file cannot hang the server.
         fd = os.open(place.kernels / name / KERNEL_JSON, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -100,6 +101,12 @@ def read(place: Place, name: str) -> StoredKernel:
             raise Unreadable("kernel.json is not a file")
         content = file.read(MAX_KERNEL_JSON + 1)
     return StoredKernel(_parse(content), hashlib.sha256(content).hexdigest()[:32])
+
+
+def _check_component(place: Place, name: str) -> None:
+    # Requests bring names that no kernel can have; `..` would be the place's own parent.
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise Missing.at("name", f"There is no kernel {quoted(name)} in {place.id}.")
 
 
 def _parse(content: bytes) -> dict[str, Any]:
@@ -125,6 +132,7 @@ def create(place: Place, name: str, files: Files) -> None:
         KernelError: when the file system refuses; nothing is left behind then.
 
     """
+    _check_component(place, name)
     with writing(place) as area:
         stage(area.staging, name, files)
         try:
@@ -145,6 +153,7 @@ def replace(place: Place, name: str, files: Files, etag: str) -> None:
         KernelError: when the file system refuses; the old version stays then.
 
     """
+    _check_component(place, name)
     with writing(place) as area:
         kernel = _open_kernel(place, area, name)
         try:
@@ -166,6 +175,7 @@ def delete(place: Place, name: str) -> None:
         KernelError: when the file system refuses.
 
     """
+    _check_component(place, name)
     with writing(place) as area:
         if not exists(place, name):
             raise Missing.at("name", f"There is no kernel {quoted(name)} in {place.id}.")

@@ -1,0 +1,136 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyterlab_pyspark_kernels.cli import main
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run a command; give its exit code, output and messages."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        output, messages = capsys.readouterr()
+        return code, output, messages
+
+    return run
+
+
+def test_the_arguments_of_the_original_script(
+    run: Any, environment: Path, tmp_path: Path, data_dir: Path
+) -> None:
+    code, output, _ = run(
+        *("create", "-d", data_dir / "kernels", "-k", "pyspark-pandas-yarn", "-e", environment),
+        *("--spark_master", "yarn", "--spark.executor.memory", "4g"),
+        *("--spark.executor.cores", "4", "--spark.driver.memory", "2g"),
+    )
+    assert code == 0
+    assert output == f"Created {data_dir}/kernels/pyspark-pandas-yarn\n"
+    file = data_dir / "kernels" / "pyspark-pandas-yarn" / "kernel.json"
+    spec = json.loads(file.read_text())
+    arguments = spec["env"]["PYSPARK_SUBMIT_ARGS"]
+    assert arguments.startswith("--master yarn ")
+    for setting in ("executor.memory=4g", "executor.cores=4", "driver.memory=2g"):
+        assert f"--conf spark.{setting}" in arguments
+    assert spec["argv"][0] == f"{environment}/bin/python"
+
+
+def test_a_directory_that_jupyter_does_not_search(
+    run: Any, environment: Path, tmp_path: Path
+) -> None:
+    kernels = tmp_path / "anywhere" / "kernels"
+    assert run("create", "-d", kernels, "-k", "k", "-e", environment)[0] == 0
+    assert (kernels / "k" / "kernel.json").exists()
+    assert run("show", "k", "-d", kernels)[0] == 0
+    assert run("show", "k")[0] == 2
+
+
+def test_a_whole_life(run: Any, environment: Path) -> None:
+    assert run("create", "--display-name=My Spark", "-e", environment, "--cores-max=2")[0] == 0
+    code, output, _ = run("edit", "my-spark", "--executor-memory", "4g", "--json")
+    assert code == 0
+    assert json.loads(output)["config"]["executor_memory"] == "4g"
+    assert json.loads(output)["config"]["cores_max"] == 2
+    run("edit", "my-spark", "--spark.sql.x=a b", "--env", "X=1", "--unset", "cores_max")
+    config = json.loads(run("show", "my-spark", "--json")[1])["config"]
+    assert "cores_max" not in config
+    assert (config["conf"], config["env"]) == ({"spark.sql.x": "a b"}, {"X": "1"})
+    run("edit", "my-spark", "--unset", "spark.sql.x")
+    assert json.loads(run("show", "my-spark", "--json")[1])["config"]["conf"] == {}
+
+    code, output, _ = run("copy", "my-spark", "second", "--json")
+    assert code == 0
+    assert json.loads(output)["display_name"] == "My Spark (second)"
+    assert run("remove", "my-spark")[0] == 0
+    assert [kernel["name"] for kernel in json.loads(run("list", "--json")[1])] == ["second"]
+    assert run("undo")[0] == 0
+    listed = run("list")[1].splitlines()
+    assert [line.split()[0] for line in listed] == ["NAME", "my-spark", "second"]
+
+
+def test_a_dry_run_writes_nothing(run: Any, environment: Path, data_dir: Path) -> None:
+    code, output, _ = run("create", "-k", "k", "-e", environment, "--dry-run")
+    assert code == 0
+    assert json.loads(output)["display_name"] == "k"
+    assert not data_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["create", "-k", "../x", "-e", "/nowhere"], "name: "),
+        (["create", "-k", "k", "-e", "/nowhere"], "environment: There is no Python in “/nowhere”"),
+        (["create", "-k", "k", "-e", "/nowhere", "--conf", "spark.x"], "conf: “spark.x” lacks"),
+        (["create", "-k", "k", "-e", "/x", "--spark.executor.memory", "4x"], "executor_memory: "),
+        (["create", "-k", "python3", "-e", "/nowhere"], "name: "),
+        (["show", "nothing"], "name: There is no kernel “nothing”"),
+        (["remove", "nothing"], "name: "),
+        (["undo"], "nothing to undo"),
+    ],
+)
+def test_wrong_input_ends_with_2_and_a_sentence(
+    run: Any, data_dir: Path, arguments: list[str], said: str
+) -> None:
+    code, output, messages = run(*arguments)
+    assert (code, output) == (2, "")
+    assert said in messages
+    assert "Traceback" not in messages
+    code, _, messages = run(*arguments, "--json")
+    assert code == 2
+    assert json.loads(messages)["errors"][0]["message"]
+    assert not (data_dir / "kernels").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["list", "--spark.x", "1"], ["show"]])
+def test_an_unknown_command_or_option_ends_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_a_label_cannot_move_the_cursor(run: Any, environment: Path, data_dir: Path) -> None:
+    run("create", "-k", "k", "-e", environment)
+    file = data_dir / "kernels" / "k" / "kernel.json"
+    file.write_text(file.read_text().replace('"created_by": "', '"created_by": "\\u001b[2J'))
+    assert "\x1b" not in run("show", "k")[1]
+
+
+def test_api_and_command_line_say_the_same(run: Any) -> None:
+    from jupyterlab_pyspark_kernels.config import read_config
+    from jupyterlab_pyspark_kernels.errors import Invalid
+
+    with pytest.raises(Invalid) as caught:
+        read_config({"name": "A", "environment": "x", "executor_cores": "0"})
+    _, _, messages = run("create", "-k", "A", "-e", "x", "--executor-cores", "0", "--json")
+    told = [(item["field"], item["message"]) for item in json.loads(messages)["errors"]]
+    assert told == [(error.field, error.message) for error in caught.value.errors]

@@ -1,0 +1,377 @@
+"""The routes, over HTTP, on a real Jupyter server."""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import yaml
+from jupyter_server.auth.authorizer import Authorizer
+from jupyter_server.serverapp import ServerApp
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
+
+from jupyterlab_pyspark_kernels.events import KERNEL_SCHEMA_ID
+from jupyterlab_pyspark_kernels.handlers import MAX_BODY, NAMESPACE, ROUTES
+from jupyterlab_pyspark_kernels.schemas import OPENAPI_FILE, ROOT
+
+Call = Callable[..., Awaitable[tuple[int, Any]]]
+
+VERBS = [
+    (route, verb)
+    for route, handler in ROUTES.items()
+    for verb in ("get", "post", "put", "patch", "delete")
+    if verb in vars(handler)
+]
+
+
+class Recorder(Authorizer):
+    """Writes down what it is asked, and says no when told to."""
+
+    asked: ClassVar[list[tuple[str, str]]] = []
+    deny: ClassVar[bool] = False
+
+    def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
+        self.asked.append((action, resource))
+        return not self.deny
+
+
+@pytest.fixture
+def jp_server_config() -> dict[str, Any]:
+    return {
+        "ServerApp": {
+            "jpserver_extensions": {"jupyterlab_pyspark_kernels": True},
+            "authorizer_class": Recorder,
+        }
+    }
+
+
+@pytest.fixture
+def call(jp_fetch: Callable[..., Awaitable[HTTPResponse]]) -> Call:
+    """Send a request, and give status and JSON whatever they are."""
+
+    async def send(verb: str, route: str, body: object = None, **options: Any) -> tuple[int, Any]:
+        headers = {"Content-Type": "application/json", **options.pop("headers", {})}
+        if verb in ("POST", "PUT"):
+            raw = body if isinstance(body, bytes) else json.dumps({} if body is None else body)
+            options.setdefault("body", None if "body_producer" in options else raw)
+        try:
+            response = await jp_fetch(
+                NAMESPACE, *route.split("/"), method=verb, headers=headers, **options
+            )
+        except HTTPClientError as error:
+            assert error.response is not None
+            response = error.response
+        return response.code, json.loads(response.body) if response.body else None
+
+    return send
+
+
+@pytest.fixture
+def config(environment: Path) -> dict[str, Any]:
+    return {"display_name": "My Spark", "environment": str(environment)}
+
+
+def path_of(route: str) -> str:
+    return route.replace("{place}", "user").replace("{name}", "my-spark")
+
+
+def written(data_dir: Path) -> list[str]:
+    """The kernels that lie in the user's directory, but the one that pytest-jupyter puts there."""
+    return [path.name for path in (data_dir / "kernels").glob("*") if path.name != "echo"]
+
+
+async def test_a_kernel_goes_through_its_whole_life(
+    call: Call, config: dict[str, Any], jp_data_dir: Path, jp_fetch: Any
+) -> None:
+    status, kernel = await call("POST", "kernels", {**config, "executor_memory": "4g"})
+    assert status == 201
+    assert (kernel["name"], kernel["place"]) == ("my-spark", "user")
+    written = json.loads((jp_data_dir / "kernels" / "my-spark" / "kernel.json").read_text())
+    assert written["display_name"] == "My Spark"
+
+    # Jupyter itself lists it at once.
+    listed = json.loads((await jp_fetch("api", "kernelspecs")).body)
+    assert "my-spark" in listed["kernelspecs"]
+    assert [k["name"] for k in (await call("GET", "kernels"))[1]] == ["my-spark"]
+    assert (await call("GET", "kernels/user/my-spark")) == (200, kernel)
+
+    edited = {**kernel["config"], "executor_memory": "8g"}
+    match = {"If-Match": f'"{kernel["etag"]}"'}
+    status, changed = await call("PUT", "kernels/user/my-spark", edited, headers=match)
+    assert status == 200
+    assert changed["config"]["executor_memory"] == "8g"
+    assert (await call("PUT", "kernels/user/my-spark", edited, headers=match))[0] == 412
+
+    assert (await call("DELETE", "kernels/user/my-spark"))[0] == 204
+    assert (await call("GET", "kernels/user/my-spark"))[0] == 404
+    assert (await call("POST", "undo"))[1]["config"]["executor_memory"] == "8g"
+    assert (await call("POST", "undo"))[1]["config"]["executor_memory"] == "4g"
+    status, error = await call("POST", "undo")
+    assert (status, error["message"]) == (404, "There is nothing to undo.")
+
+
+async def test_create_names_where_the_kernel_is(
+    jp_fetch: Any, config: dict[str, Any], jp_base_url: str
+) -> None:
+    response = await jp_fetch(
+        NAMESPACE,
+        "kernels",
+        method="POST",
+        headers={"Content-Type": "application/json"},
+        body=json.dumps(config),
+    )
+    assert response.headers["Location"] == f"{jp_base_url}{NAMESPACE}/kernels/user/my-spark"
+
+
+async def test_only_png_and_code_lie_beside_the_kernel_json(
+    call: Call, config: dict[str, Any], jp_data_dir: Path
+) -> None:
+    """Jupyter serves every file of a kernel directory to everybody who may list kernels."""
+    await call("POST", "kernels", config)
+    names = {path.name for path in (jp_data_dir / "kernels" / "my-spark").iterdir()}
+    assert names == {"kernel.json", "launcher.py", "logo-32x32.png", "logo-64x64.png"}
+
+
+async def test_an_edit_keeps_what_others_added(
+    call: Call, config: dict[str, Any], jp_data_dir: Path
+) -> None:
+    await call("POST", "kernels", config)
+    file = jp_data_dir / "kernels" / "my-spark" / "kernel.json"
+    spec = json.loads(file.read_text())
+    spec["env"]["ADDED"] = "by hand"
+    file.write_text(json.dumps(spec))
+    _, kernel = await call("GET", "kernels/user/my-spark")
+    assert kernel["edited_by_hand"] is True
+    await call(
+        "PUT", "kernels/user/my-spark", kernel["config"], headers={"If-Match": kernel["etag"]}
+    )
+    assert json.loads(file.read_text())["env"]["ADDED"] == "by hand"
+
+
+async def test_the_form_says_what_a_dialog_needs(call: Call, jp_data_dir: Path) -> None:
+    status, form = await call("GET", "form")
+    assert status == 200
+    assert list(form["schema"]["properties"]) == form["uiSchema"]["ui:order"]
+    assert form["schema"]["required"] == ["display_name", "environment"]
+    user = form["places"][0]
+    assert user == {
+        "id": "user",
+        "kernels": str(jp_data_dir / "kernels"),
+        "shared": False,
+        "reason": None,
+    }
+    assert all(place["shared"] for place in form["places"][1:])
+
+
+async def test_a_preview_shows_and_advises_and_writes_nothing(
+    call: Call, config: dict[str, Any], jp_data_dir: Path
+) -> None:
+    status, preview = await call("POST", "preview", {**config, "master": "spark://h:7077"})
+    assert status == 200
+    assert preview["name"] == "my-spark"
+    assert "spark://h:7077" in preview["kernel_json"]["env"]["PYSPARK_SUBMIT_ARGS"]
+    assert [remark["field"] for remark in preview["advice"]] == ["cores_max"]
+    assert written(jp_data_dir) == []
+
+
+async def test_what_is_created_is_what_was_previewed(
+    call: Call, config: dict[str, Any], jp_data_dir: Path
+) -> None:
+    _, preview = await call("POST", "preview", config)
+    await call("POST", "kernels", config)
+    file = jp_data_dir / "kernels" / "my-spark" / "kernel.json"
+    assert json.loads(file.read_text()) == preview["kernel_json"]
+
+
+async def test_environments_are_found_without_running_them(
+    call: Call, environment: Path, jp_serverapp: ServerApp, tmp_path: Path
+) -> None:
+    (Path(jp_serverapp.root_dir) / ".venv").symlink_to(environment)
+    status, environments = await call("GET", "environments")
+    assert status == 200
+    first = environments[0]
+    assert first["path"] == f"{jp_serverapp.root_dir}/.venv"
+    assert first["packages"] == {"ipykernel": "7.4.0", "pyspark": "4.3.0", "py4j": "0.10.9.9"}
+    assert not (tmp_path / "was-run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "field"),
+    [
+        ({"name": ".."}, 400, "name"),
+        ({"name": "python3"}, 409, "name"),
+        ({"display_name": ""}, 400, "display_name"),
+        ({"display_name": "x" * 101}, 400, "display_name"),
+        ({"executor_memory": "4g --conf spark.x=y"}, 400, "executor_memory"),
+        ({"environment": "/nowhere"}, 422, "environment"),
+        ({"spark_home": "/"}, 422, "spark_home"),
+        ({"place": "nowhere"}, 400, "place"),
+        ({"unknown": 1}, 400, ""),
+    ],
+)
+async def test_a_refusal_names_field_value_and_remedy(
+    call: Call, config: dict[str, Any], jp_data_dir: Path, change: Any, status: int, field: str
+) -> None:
+    for route in ("kernels", "preview"):
+        got, error = await call("POST", route, {**config, **change})
+        assert (got, [item["field"] for item in error["errors"]]) == (status, [field])
+        assert error["message"] == error["errors"][0]["message"]
+        assert error["message"].endswith(".")
+    assert written(jp_data_dir) == []
+
+
+async def test_a_name_or_label_that_is_taken_is_never_shadowed(
+    call: Call, config: dict[str, Any], jp_data_dir: Path, jp_env_jupyter_path: Path
+) -> None:
+    elsewhere = jp_env_jupyter_path / "kernels" / "Shared"
+    elsewhere.mkdir(parents=True)
+    spec = {"argv": ["x"], "display_name": "Shared Kernel", "language": "python"}
+    (elsewhere / "kernel.json").write_text(json.dumps(spec))
+    status, error = await call("POST", "kernels", {**config, "name": "shared"})
+    assert (status, error["errors"][0]["field"]) == (409, "name")
+    assert str(elsewhere) in error["message"]
+    for label in ("Shared Kernel", "shared  kernel", "Ｓhared Kernel"):  # noqa: RUF001
+        status, error = await call(
+            "POST", "kernels", {**config, "display_name": label, "name": "x"}
+        )
+        assert (status, error["errors"][0]["field"]) == (409, "display_name")
+    assert written(jp_data_dir) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"NaN",
+        b'{"executor_cores": NaN}',
+        b'{"executor_cores": 1e999}',
+        b'{"display_name": "\xff"}',
+        b'{"name": "a", "name": "b"}',
+        b'{"display_name": "\\ud800"}',
+        b'{"display_name": "a\\u0000b"}',
+        b"[" * 100_000,
+    ],
+)
+async def test_a_body_that_is_not_json_is_refused(
+    call: Call, jp_data_dir: Path, body: bytes
+) -> None:
+    status, error = await call("POST", "kernels", body=body)
+    assert status == 400
+    assert error["message"]
+    assert "Traceback" not in json.dumps(error)
+    assert written(jp_data_dir) == []
+
+
+async def test_a_body_of_another_kind_is_refused(call: Call, config: dict[str, Any]) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        status, error = await call("POST", "kernels", config, headers={"Content-Type": kind})
+        assert (status, error["reason"]) == (415, "not-json")
+
+
+@pytest.mark.parametrize("length", [MAX_BODY + 1, 20 * MAX_BODY])
+async def test_a_body_that_is_too_large_is_refused(call: Call, length: int) -> None:
+    status, error = await call("POST", "kernels", body=b" " * length)
+    assert (status, error["reason"]) == (413, "too-large")
+
+
+async def test_a_body_of_unknown_length_is_cut_off(call: Call) -> None:
+    async def produce(write: Callable[[bytes], Awaitable[None]]) -> None:
+        for _ in range(10):
+            await write(b" " * (MAX_BODY // 2))
+
+    status, error = await call("POST", "kernels", body_producer=produce)
+    assert (status, error["reason"]) == (413, "too-large")
+
+
+async def test_kernels_of_others_are_not_touched(call: Call, jp_data_dir: Path) -> None:
+    foreign = jp_data_dir / "kernels" / "foreign"
+    foreign.mkdir(parents=True)
+    (foreign / "kernel.json").write_text('{"argv": ["x"], "display_name": "R", "language": "R"}')
+    assert (await call("GET", "kernels"))[1] == []
+    assert (await call("GET", "kernels/user/foreign"))[0] == 404
+    assert (await call("DELETE", "kernels/user/foreign"))[0] == 403
+    assert (foreign / "kernel.json").exists()
+
+
+@pytest.mark.parametrize("name", ["..", "%2e%2e", "..%2f..", "a%00b"])
+async def test_no_address_leaves_the_kernels_directory(
+    call: Call, jp_data_dir: Path, name: str
+) -> None:
+    (jp_data_dir / "kernel.json").write_text("{}")
+    for verb in ("GET", "DELETE"):
+        status, _ = await call(verb, f"kernels/user/{name}")
+        assert status in (400, 404)
+    assert (jp_data_dir / "kernel.json").exists()
+
+
+async def test_a_broken_kernel_is_listed_with_its_reason(call: Call, jp_data_dir: Path) -> None:
+    broken = jp_data_dir / "kernels" / "broken"
+    broken.mkdir(parents=True)
+    (broken / "kernel.json").write_text("{")
+    (kernel,) = (await call("GET", "kernels"))[1]
+    assert kernel["name"] == "broken"
+    assert "not JSON" in kernel["problem"]
+
+
+async def test_every_change_is_told_to_every_window(
+    call: Call, config: dict[str, Any], jp_serverapp: ServerApp
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        seen.append(data)
+
+    assert jp_serverapp.event_logger is not None
+    jp_serverapp.event_logger.add_listener(schema_id=KERNEL_SCHEMA_ID, listener=listen)
+    _, kernel = await call("POST", "kernels", config)
+    await call("PUT", "kernels/user/my-spark", config, headers={"If-Match": kernel["etag"]})
+    await call("DELETE", "kernels/user/my-spark")
+    await call("POST", "undo")
+    await jp_serverapp.event_logger.gather_listeners()
+    assert [event["action"] for event in seen] == ["create", "edit", "delete", "undo"]
+    assert {event["name"] for event in seen} == {"my-spark"}
+
+
+# --- who may ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("route", "verb"), VERBS)
+async def test_nobody_gets_in_without_a_token(
+    route: str, verb: str, http_server_client: AsyncHTTPClient, jp_base_url: str, jp_serverapp: Any
+) -> None:
+    body = {"body": "{}"} if verb in ("post", "put") else {}
+    with pytest.raises(HTTPClientError) as caught:
+        await http_server_client.fetch(
+            f"{jp_base_url}{NAMESPACE}/{path_of(route)}",
+            method=verb.upper(),
+            headers={"Content-Type": "application/json"},
+            follow_redirects=False,
+            **body,
+        )
+    assert caught.value.code == 403
+
+
+@pytest.mark.parametrize(("route", "verb"), VERBS)
+async def test_the_authorizer_is_asked_by_name_and_obeyed(
+    call: Call, route: str, verb: str, monkeypatch: pytest.MonkeyPatch, jp_data_dir: Path
+) -> None:
+    monkeypatch.setattr(Recorder, "asked", [])
+    monkeypatch.setattr(Recorder, "deny", True)
+    assert (await call(verb.upper(), path_of(route)))[0] == 403
+    action = "read" if verb == "get" or route == "preview" else "write"
+    assert Recorder.asked == [(action, "pyspark_kernels")]
+    assert written(jp_data_dir) == []
+
+
+async def test_the_api_description_has_exactly_the_live_routes() -> None:
+    described = yaml.safe_load((ROOT / OPENAPI_FILE).read_text())["paths"]
+    live = {f"/{route}" for route in ROUTES}
+    assert set(described) == live
+    for route, verb in VERBS:
+        assert verb in described[f"/{route}"]
+    verbs = {(path[1:], verb) for path, item in described.items() for verb in item}
+    assert {pair for pair in verbs if pair[1] != "parameters"} == set(VERBS)

@@ -1,0 +1,361 @@
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from jupyterlab_pyspark_kernels import store
+from jupyterlab_pyspark_kernels.errors import (
+    DiskFull,
+    EditedMeanwhile,
+    KernelError,
+    Missing,
+    NotAllowed,
+    Taken,
+)
+from jupyterlab_pyspark_kernels.places import Place, directory_place
+
+FILES = {"launcher.py": b"code\n", "logo-64x64.png": b"png", "kernel.json": b'{"v": 1}'}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return directory_place(tmp_path / "data" / "kernels")
+
+
+def tree(path: Path) -> dict[str, bytes | None]:
+    """Everything below a path but the lock."""
+    return {
+        str(entry.relative_to(path)): entry.read_bytes() if entry.is_file() else None
+        for entry in sorted(path.rglob("*"))
+        if entry.name != "lock"
+    }
+
+
+def test_a_kernel_is_written_and_read(place: Place) -> None:
+    store.create(place, "k", FILES)
+    assert store.read(place, "k").spec == {"v": 1}
+    assert store.names(place) == ["k"]
+    assert {path.name for path in (place.kernels / "k").iterdir()} == set(FILES)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])
+def test_modes_do_not_depend_on_the_umask(place: Place, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        store.create(place, "k", FILES)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((place.kernels / "k").stat().st_mode) == 0o755
+    for path in (place.kernels / "k").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_name_is_given_once(place: Place) -> None:
+    store.create(place, "k", FILES)
+    before = tree(place.kernels.parent)
+    with pytest.raises(Taken):
+        store.create(place, "k", {"kernel.json": b"{}"})
+    assert tree(place.kernels) == {
+        name.removeprefix("kernels/"): content
+        for name, content in before.items()
+        if name.startswith("kernels/")
+    }
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("/nowhere")])
+def test_what_is_no_kernel_is_not_overwritten(place: Place, make: Callable[[Path], None]) -> None:
+    place.kernels.mkdir(parents=True)
+    make(place.kernels / "k")
+    with pytest.raises(Taken):
+        store.create(place, "k", FILES)
+
+
+def test_an_edit_replaces_and_can_be_undone(place: Place) -> None:
+    store.create(place, "k", FILES)
+    etag = store.read(place, "k").etag
+    store.replace(place, "k", {**FILES, "kernel.json": b'{"v": 2}'}, etag)
+    assert store.read(place, "k").spec == {"v": 2}
+    (change,) = store.undos(place)
+    assert (change.action, change.name) == ("edit", "k")
+    store.undo(change)
+    assert store.read(place, "k").spec == {"v": 1}
+    assert store.undos(place) == []
+
+
+def test_an_edit_of_another_version_is_refused(place: Place) -> None:
+    store.create(place, "k", FILES)
+    etag = store.read(place, "k").etag
+    (place.kernels / "k" / "kernel.json").write_text('{"by": "hand"}')
+    with pytest.raises(EditedMeanwhile):
+        store.replace(place, "k", FILES, etag)
+    assert store.read(place, "k").spec == {"by": "hand"}
+
+
+def test_a_delete_can_be_undone_with_every_file(place: Place) -> None:
+    store.create(place, "k", FILES)
+    before = tree(place.kernels)
+    store.delete(place, "k")
+    assert store.names(place) == []
+    store.undo(store.undos(place)[0])
+    assert tree(place.kernels) == before
+
+
+def test_an_undo_never_overwrites_a_newer_kernel(place: Place) -> None:
+    store.create(place, "k", FILES)
+    store.delete(place, "k")
+    store.create(place, "k", {"kernel.json": b'{"newer": true}'})
+    with pytest.raises(Taken):
+        store.undo(store.undos(place)[0])
+    assert store.read(place, "k").spec == {"newer": True}
+    assert len(store.undos(place)) == 1
+
+
+def test_old_undos_are_forgotten(place: Place) -> None:
+    for _ in range(25):
+        store.create(place, "k", FILES)
+        store.delete(place, "k")
+    assert 20 <= len(store.undos(place)) <= 21
+    assert store.undos(place)[0].number == 25
+
+
+def test_deleting_through_a_link_leaves_its_target(place: Place, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("x")
+    place.kernels.mkdir(parents=True)
+    (place.kernels / "k").symlink_to(precious)
+    store.delete(place, "k")
+    assert (precious / "file").read_text() == "x"
+    assert not (place.kernels / "k").is_symlink()
+
+
+@pytest.mark.parametrize("action", ["edit", "delete"])
+def test_what_is_not_there_cannot_be_changed(place: Place, action: str) -> None:
+    with pytest.raises(Missing):
+        if action == "edit":
+            store.replace(place, "k", FILES, "etag")
+        else:
+            store.delete(place, "k")
+
+
+@pytest.mark.parametrize("link", ["kernels", f"pyspark-kernels-{os.getuid()}"])
+def test_a_linked_directory_is_not_written_through(tmp_path: Path, link: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / link).symlink_to(elsewhere)
+    with pytest.raises(NotAllowed):
+        store.create(directory_place(tmp_path / "data" / "kernels"), "k", FILES)
+    # The lock file of the linked area is the most that may appear, and only empty.
+    assert all(path.read_bytes() == b"" for path in elsewhere.rglob("*"))
+
+
+def test_flipping_a_directory_to_a_link_lets_nothing_out(tmp_path: Path) -> None:
+    """A directory is swapped for a link between every check and every write."""
+    data, outside = tmp_path / "data", tmp_path / "outside"
+    data.mkdir()
+    outside.mkdir()
+    kernels, spare = data / "kernels", data / "spare"
+    kernels.mkdir()
+    place = directory_place(kernels)
+    done = threading.Event()
+
+    flips = 0
+
+    def flip() -> None:
+        nonlocal flips
+        while not done.is_set():
+            # Each step may meet a directory that the writer made anew just then.
+            with suppress(OSError):
+                os.rename(kernels, spare)
+            with suppress(OSError):
+                os.symlink(outside, kernels)
+                flips += 1
+                os.unlink(kernels)
+            with suppress(OSError):
+                os.rename(spare, kernels)
+
+    thread = threading.Thread(target=flip)
+    thread.start()
+    try:
+        for number in range(300):
+            with suppress(KernelError):
+                store.create(place, f"k{number}", FILES)
+    finally:
+        done.set()
+        thread.join()
+    assert flips > 300
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"\xff", "not JSON"),
+        (b"[" * 200_000, "not JSON"),
+        (b" " * (store.MAX_KERNEL_JSON + 1), "1 MiB"),
+    ],
+)
+def test_a_broken_kernel_says_why(place: Place, content: bytes, said: str) -> None:
+    (place.kernels / "k").mkdir(parents=True)
+    (place.kernels / "k" / "kernel.json").write_bytes(content)
+    with pytest.raises(store.Unreadable, match=said):
+        store.read(place, "k")
+
+
+def test_a_pipe_in_place_of_a_kernel_does_not_hang(place: Place) -> None:
+    (place.kernels / "k").mkdir(parents=True)
+    os.mkfifo(place.kernels / "k" / "kernel.json")
+    with pytest.raises(store.Unreadable, match="not a file"):
+        store.read(place, "k")
+
+
+CREATE_MANY = """
+import sys
+from pathlib import Path
+from jupyterlab_pyspark_kernels import store
+from jupyterlab_pyspark_kernels.errors import Taken
+from jupyterlab_pyspark_kernels.places import directory_place
+place = directory_place(Path(sys.argv[1]))
+won = 0
+print("ready", flush=True)
+input()
+for number in range(300):
+    try:
+        store.create(place, f"k{number}", {"kernel.json": b"{}"})
+        won += 1
+    except Taken:
+        pass
+print(won)
+"""
+
+
+def test_of_many_creators_exactly_one_wins_each_name(place: Place) -> None:
+    command = [sys.executable, "-c", CREATE_MANY, str(place.kernels)]
+    pipe = subprocess.PIPE
+    creators = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(6)]
+    for creator in creators:
+        assert creator.stdout is not None
+        assert creator.stdout.readline() == "ready\n"
+    for creator in creators:
+        assert creator.stdin is not None
+        creator.stdin.write("\n")
+        creator.stdin.flush()
+    won = [int(creator.communicate(timeout=120)[0]) for creator in creators]
+    assert sum(won) == 300
+    assert len(store.names(place)) == 300
+    assert sum(count > 0 for count in won) > 1
+
+
+def test_readers_never_miss_a_kernel_that_is_edited(place: Place) -> None:
+    store.create(place, "k", FILES)
+    done = threading.Event()
+
+    def edit() -> None:
+        version = 1
+        while not done.is_set():
+            version += 1
+            content = json.dumps({"v": version, "pad": "x" * 20_000}).encode()
+            etag = store.read(place, "k").etag
+            store.replace(place, "k", {**FILES, "kernel.json": content}, etag)
+
+    editor = threading.Thread(target=edit)
+    editor.start()
+    try:
+        seen = {store.read(place, "k").spec["v"] for _ in range(2_000)}
+    finally:
+        done.set()
+        editor.join()
+    assert len(seen) > 1
+
+
+CREATE_FOREVER = """
+import sys
+from pathlib import Path
+from jupyterlab_pyspark_kernels import store
+from jupyterlab_pyspark_kernels.places import directory_place
+place = directory_place(Path(sys.argv[1]))
+files = {"launcher.py": b"c" * 5000, "kernel.json": b'{"whole": true}' + b" " * 5000}
+print("ready", flush=True)
+for number in range(10**9):
+    name = f"k{number}"
+    store.create(place, name, files)
+    store.replace(place, name, files, store.read(place, name).etag)
+    store.delete(place, name)
+    store.create(place, name, files)
+"""
+
+
+def killed_writers(kernels: Path) -> Iterator[None]:
+    for number in range(25):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", CREATE_FOREVER, str(kernels / str(number) / "kernels")],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        time.sleep(0.003 + number * 0.0013)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+        yield
+
+
+def test_a_killed_writer_leaves_whole_kernels_and_nothing_visible(tmp_path: Path) -> None:
+    for number, _ in enumerate(killed_writers(tmp_path)):
+        place = directory_place(tmp_path / str(number) / "kernels")
+        for name in store.names(place):
+            assert store.read(place, name).spec == {"whole": True}
+            assert (place.kernels / name / "launcher.py").stat().st_size == 5000
+        assert all(name.startswith("k") for name in store.names(place))
+        # The next writer sweeps what the dead one had staged.
+        store.create(place, "after", FILES)
+        staging = place.kernels.parent / f"pyspark-kernels-{os.getuid()}" / "staging"
+        assert list(staging.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_told(
+    monkeypatch: pytest.MonkeyPatch, place: Place
+) -> None:
+    store.create(place, "old", FILES)
+    before = tree(place.kernels)
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFull, match="Free some"):
+        store.create(place, "k", FILES)
+    assert tree(place.kernels) == before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting needs root")
+@pytest.mark.parametrize("options", ["size=16k", "ro"])
+def test_a_full_or_read_only_disk_is_told(tmp_path: Path, options: str) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "none", str(disk)], check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this machine does not let root mount")
+    try:
+        files = {**FILES, "launcher.py": b"x" * 100_000}
+        with pytest.raises((DiskFull, NotAllowed)) as caught:
+            store.create(directory_place(disk / "kernels"), "k", files)
+        assert caught.type is (NotAllowed if options == "ro" else DiskFull)
+        assert not (disk / "kernels" / "k").exists()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
