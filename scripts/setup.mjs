@@ -2,7 +2,17 @@
 
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { attempt, DEV, Failure, once, output, ROOT, run, say, which } from './tools.mjs';
+import {
+  attempt,
+  DEV,
+  Failure,
+  once,
+  output,
+  ROOT,
+  run,
+  say,
+  which
+} from './tools.mjs';
 
 /** The environment of JupyterLab, our server extension and the tools. */
 export const LAB = join(DEV, 'lab');
@@ -14,7 +24,10 @@ export const WORKSPACE = join(DEV, 'workspace');
 export const PYSPARK = join(WORKSPACE, '.venv');
 
 const CONSTRAINTS = join(ROOT, 'scripts', 'constraints.txt');
-const LABEXTENSION = join(ROOT, 'server/jupyterlab_pyspark_kernels/labextension');
+const LABEXTENSION = join(
+  ROOT,
+  'server/jupyterlab_pyspark_kernels/labextension'
+);
 
 /** A program of the development environment. */
 export function lab(name) {
@@ -99,7 +112,15 @@ function makeEnvironment(python, path) {
 
 function pip(environment, ...args) {
   const python = join(environment, 'bin', 'python');
-  run(python, ['-m', 'pip', 'install', '--quiet', '--constraint', CONSTRAINTS, ...args]);
+  run(python, [
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--constraint',
+    CONSTRAINTS,
+    ...args
+  ]);
 }
 
 function installPython(python) {
@@ -112,7 +133,9 @@ function installPython(python) {
 }
 
 function installNode() {
-  const inputs = ['package.json', 'yarn.lock', '.yarnrc.yml'].map(name => join(ROOT, name));
+  const inputs = ['package.json', 'yarn.lock', '.yarnrc.yml'].map(name =>
+    join(ROOT, name)
+  );
   once('node', inputs, [join(ROOT, 'node_modules', '.bin', 'tsc')], () => {
     say('Installing the JavaScript packages (some minutes the first time)');
     run(lab('jlpm'), ['install', '--immutable'], labEnvironment());
@@ -120,18 +143,34 @@ function installNode() {
 }
 
 function buildExtension() {
-  const sources = ['src', 'style', 'schema', 'package.json', 'tsconfig.json', 'yarn.lock'];
+  const sources = [
+    'src',
+    'style',
+    'schema',
+    'package.json',
+    'tsconfig.json',
+    'yarn.lock'
+  ];
   const inputs = sources.map(name => join(ROOT, name));
   once('extension', inputs, [join(LABEXTENSION, 'package.json')], () => {
     say('Building the extension');
     run(lab('jlpm'), ['build:prod'], labEnvironment());
   });
-  once('editable', [join(ROOT, 'pyproject.toml'), CONSTRAINTS], [lab('jupyter-pyspark-kernels')], () => {
-    say('Installing the extension');
-    pip(LAB, '--editable', `${ROOT}[dev,test]`);
-    // An editable install copies the built extension; a link shows later builds as well.
-    run(lab('jupyter-builder'), ['develop', '.', '--overwrite'], labEnvironment());
-  });
+  once(
+    'editable',
+    [join(ROOT, 'pyproject.toml'), CONSTRAINTS],
+    [lab('jupyter-pyspark-kernels')],
+    () => {
+      say('Installing the extension');
+      pip(LAB, '--editable', `${ROOT}[dev,test]`);
+      // An editable install copies the built extension; a link shows later builds as well.
+      run(
+        lab('jupyter-builder'),
+        ['develop', '.', '--overwrite'],
+        labEnvironment()
+      );
+    }
+  );
 }
 
 function installPySpark(python) {
@@ -141,4 +180,9 @@ function installPySpark(python) {
     makeEnvironment(python, PYSPARK);
     pip(PYSPARK, 'pyspark', 'ipykernel');
   });
+}
+
+/** What the original script renders its templates with; only the benchmark compares with it. */
+export function installForBenchmark() {
+  once('benchmark', [CONSTRAINTS], [lab('pyhocon')], () => pip(LAB, 'pyhocon'));
 }

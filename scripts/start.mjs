@@ -13,13 +13,20 @@ function jupyterFolders() {
     JUPYTER_CONFIG_DIR: join(DEV, 'jupyter', 'config')
   };
   return Object.fromEntries(
-    Object.entries(folders).map(([name, path]) => [name, process.env[name] ?? path])
+    Object.entries(folders).map(([name, path]) => [
+      name,
+      process.env[name] ?? path
+    ])
   );
 }
 
 function openLab() {
   const asRoot = process.getuid?.() === 0 ? ['--allow-root'] : [];
-  const args = [`--ServerApp.root_dir=${WORKSPACE}`, ...asRoot, ...process.argv.slice(2)];
+  const args = [
+    `--ServerApp.root_dir=${WORKSPACE}`,
+    ...asRoot,
+    ...process.argv.slice(2)
+  ];
   const server = spawn(lab('jupyter'), ['lab', ...args], {
     env: { ...process.env, ...labEnvironment(), ...jupyterFolders() },
     stdio: 'inherit'

@@ -15,7 +15,12 @@ const STEPS = [
   { name: 'TypeScript: lint and types', command: [lab('jlpm'), 'lint:check'] },
   {
     name: 'jest',
-    command: [lab('jlpm'), 'test:jest', '--json', `--outputFile=${REPORTS}/jest.json`],
+    command: [
+      lab('jlpm'),
+      'test:jest',
+      '--json',
+      `--outputFile=${REPORTS}/jest.json`
+    ],
     count: () => {
       const { numPassedTests, numFailedTests } = report('jest.json');
       return [numPassedTests, numFailedTests];
@@ -26,9 +31,12 @@ const STEPS = [
     command: [lab('pytest'), `--junitxml=${REPORTS}/pytest.xml`],
     count: () => {
       const text = readFileSync(join(REPORTS, 'pytest.xml'), 'utf8');
-      const [tests, failures, errors, skipped] = ['tests', 'failures', 'errors', 'skipped'].map(
-        name => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(text)?.[1])
-      );
+      const [tests, failures, errors, skipped] = [
+        'tests',
+        'failures',
+        'errors',
+        'skipped'
+      ].map(name => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(text)?.[1]));
       return [tests - failures - errors - skipped, failures + errors];
     }
   },
@@ -45,7 +53,9 @@ const STEPS = [
 function report(name) {
   const path = join(REPORTS, name);
   if (!existsSync(path)) {
-    throw new Failure(`The tests wrote no ${path}, so nothing says that they ran.`);
+    throw new Failure(
+      `The tests wrote no ${path}, so nothing says that they ran.`
+    );
   }
   return JSON.parse(readFileSync(path, 'utf8'));
 }
@@ -58,13 +68,19 @@ function findChromium() {
     return found;
   }
   if (process.getuid?.() !== 0 || !which('apt-get')) {
-    throw new Failure('There is no Chromium. Install it, or name it in CHROMIUM.');
+    throw new Failure(
+      'There is no Chromium. Install it, or name it in CHROMIUM.'
+    );
   }
   say('Installing Chromium');
   run('apt-get', ['update', '--quiet']);
-  run('apt-get', ['install', '--yes', '--quiet', '--no-install-recommends', 'chromium'], {
-    DEBIAN_FRONTEND: 'noninteractive'
-  });
+  run(
+    'apt-get',
+    ['install', '--yes', '--quiet', '--no-install-recommends', 'chromium'],
+    {
+      DEBIAN_FRONTEND: 'noninteractive'
+    }
+  );
   return which(...names);
 }
 
@@ -81,7 +97,12 @@ await main(() => {
     say(name);
     const started = Date.now();
     const ok = attempt(program, args, environment) === 0;
-    return { name, ok, count, seconds: Math.round((Date.now() - started) / 1000) };
+    return {
+      name,
+      ok,
+      count,
+      seconds: Math.round((Date.now() - started) / 1000)
+    };
   });
   console.log('');
   let [passed, failed] = [0, 0];

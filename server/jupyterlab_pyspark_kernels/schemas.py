@@ -150,6 +150,10 @@ def _answer(schema: str, description: str, many: bool = False) -> Schema:
     return {"description": description, "content": {"application/json": {"schema": content}}}
 
 
+def _any_object(description: str) -> Schema:
+    return {"type": "object", "additionalProperties": True, "description": description}
+
+
 _ERROR = {"4XX": {"$ref": "#/components/responses/Error"}}
 _BODY = {
     "required": True,
@@ -172,9 +176,9 @@ _WRITTEN_OUT: Schema = {
     "Form": {
         "type": "object",
         "properties": {
-            "schema": {"type": "object", "description": "JSON Schema of KernelConfig."},
-            "uiSchema": {"type": "object", "description": "Layout for react-jsonschema-form."},
-            "defaults": {"type": "object", "description": "What a new form begins with."},
+            "schema": _any_object("JSON Schema of KernelConfig."),
+            "uiSchema": _any_object("Layout for react-jsonschema-form."),
+            "defaults": _any_object("What a new form begins with."),
             "places": {"type": "array", "items": {"$ref": "#/components/schemas/Place"}},
         },
         "required": ["schema", "uiSchema", "defaults", "places"],

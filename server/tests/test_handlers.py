@@ -343,14 +343,14 @@ async def test_every_change_is_told_to_every_window(
 async def test_nobody_gets_in_without_a_token(
     route: str, verb: str, http_server_client: AsyncHTTPClient, jp_base_url: str, jp_serverapp: Any
 ) -> None:
-    body = {"body": "{}"} if verb in ("post", "put") else {}
+    body = "{}" if verb in ("post", "put") else None
     with pytest.raises(HTTPClientError) as caught:
         await http_server_client.fetch(
             f"{jp_base_url}{NAMESPACE}/{path_of(route)}",
             method=verb.upper(),
             headers={"Content-Type": "application/json"},
             follow_redirects=False,
-            **body,
+            body=body,
         )
     assert caught.value.code == 403
 

@@ -1,0 +1,35 @@
+"""Measure everything and print the table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+import create
+import startup
+from table import print_table
+
+
+def main() -> None:
+    """Read the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each kind (default: 7)")
+    parser.add_argument("--environment", type=Path, required=True, help="one with PySpark")
+    parser.add_argument("--only", choices=["create", "startup"], help="measure one thing")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="pyspark-kernels-benchmark-") as folder:
+        os.environ["JUPYTER_RUNTIME_DIR"] = f"{folder}/runtime"
+        os.environ["IPYTHONDIR"] = f"{folder}/ipython"
+        parts = {"create": create.measure, "startup": startup.measure}
+        rows = []
+        for name, measure in parts.items():
+            if options.only in (None, name):
+                rows += measure(options.environment, Path(folder) / name, options.rounds)
+    print()
+    print_table(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Runs kernels as Jupyter runs them, for the tests."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import KernelManager
+
+LIMIT_SECONDS = 180
+"""How long a busy machine may take for anything."""
+
+MARKER = "PYSPARK_KERNELS_TEST_MARKER"
+
+
+@dataclass
+class Answer:
+    """What one cell answered."""
+
+    status: str
+    text: str = ""
+    error: str = ""
+    traceback: list[str] = field(default_factory=list)
+
+
+class RunningKernel:
+    """A kernel that was started from a kernels directory."""
+
+    def __init__(self, kernels: Path, name: str, runtime: Path, env: dict[str, str]) -> None:
+        self.runtime = runtime
+        specs = KernelSpecManager(kernel_dirs=[str(kernels)])
+        self.manager = KernelManager(kernel_name=name, kernel_spec_manager=specs)
+        self.manager.connection_file = str(runtime / f"kernel-{name}.json")
+        self.marker = f"{name}-{time.monotonic_ns()}"
+        self.status_file = runtime / "pyspark-kernels" / f"{name}.json"
+        self.manager.start_kernel(cwd=str(kernels.parent), env={**env, MARKER: self.marker})
+        self.connect()
+
+    def connect(self) -> None:
+        """Open the channels, and wait until the kernel answers."""
+        self.client: BlockingKernelClient = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=LIMIT_SECONDS)
+
+    def run(self, code: str) -> Answer:
+        """Run one cell to its end."""
+        return self.collect(self.client.execute(code))
+
+    def collect(self, message_id: str) -> Answer:
+        """Give the answer of a cell that was sent."""
+        answer = Answer("")
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while True:
+            message = self.client.get_iopub_msg(timeout=deadline - time.monotonic())
+            if message["parent_header"].get("msg_id") != message_id:
+                continue
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                answer.text += content["text"]
+            elif message["msg_type"] == "execute_result":
+                answer.text += content["data"]["text/plain"]
+            elif message["msg_type"] == "error":
+                answer.error, answer.traceback = content["ename"], content["traceback"]
+            elif message["msg_type"] == "status" and content["execution_state"] == "idle":
+                break
+        reply = self.client.get_shell_msg(timeout=LIMIT_SECONDS)
+        answer.status = reply["content"]["status"]
+        return answer
+
+    def value(self, code: str) -> str:
+        """Run a cell that must succeed, and give what it shows."""
+        answer = self.run(code)
+        assert answer.status == "ok", answer
+        return answer.text.strip()
+
+    def status(self) -> dict[str, Any]:
+        """Read how far Spark has come."""
+        content: dict[str, Any] = json.loads(self.status_file.read_text())
+        return content
+
+    def wait_for_stage(self, *stages: str) -> dict[str, Any]:
+        """Wait until Spark is at one of these stages."""
+        wait_until(lambda: self.status()["stage"] in stages)
+        return self.status()
+
+    def processes(self) -> list[int]:
+        """List the processes of this kernel, however they were started."""
+        return marked_processes(self.marker)
+
+    def close(self) -> None:
+        """End the kernel, whatever state it is in."""
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+def marked_processes(marker: str) -> list[int]:
+    """List the processes that have a marker in their environment and are not dead."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes()
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            # It ended while we looked, or is another user's.
+            continue
+        if f"{MARKER}={marker}".encode() in environment and state != "Z":
+            found.append(int(entry.name))
+    return found
+
+
+def wait_until(condition: Callable[[], object], seconds: float = LIMIT_SECONDS) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+@contextmanager
+def running(
+    kernels: Path, name: str, runtime: Path, env: dict[str, str] | None = None
+) -> Iterator[RunningKernel]:
+    """Start a kernel, and end it."""
+    environment = {**os.environ, "IPYTHONDIR": str(runtime / "ipython")}
+    kernel = RunningKernel(kernels, name, runtime, environment if env is None else env)
+    try:
+        yield kernel
+    finally:
+        kernel.close()
+
+
+def comm_messages(kernel: RunningKernel, comm_id: str, last_stage: str) -> list[dict[str, Any]]:
+    """Collect what arrives over a comm until Spark is at a stage."""
+    found: list[dict[str, Any]] = []
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not found or found[-1]["stage"] != last_stage:
+        message = kernel.client.get_iopub_msg(timeout=deadline - time.monotonic())
+        if message["msg_type"] == "comm_msg" and message["content"]["comm_id"] == comm_id:
+            found.append(message["content"]["data"])
+    return found

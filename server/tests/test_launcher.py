@@ -1,0 +1,325 @@
+"""Kernels that run Spark, driven as Jupyter drives them."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernels import RunningKernel, comm_messages, marked_processes, running, wait_until
+
+from jupyterlab_pyspark_kernels import launcher
+from jupyterlab_pyspark_kernels.config import read_config
+from jupyterlab_pyspark_kernels.launcher import names_spark
+from jupyterlab_pyspark_kernels.render import render
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def make_kernel(
+    pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Write a kernel directory, and give the kernels directory that holds it."""
+
+    def make(name: str, **config: Any) -> Path:
+        kernels = tmp_path_factory.mktemp("kernels")
+        data = {"environment": str(pyspark_environment), "master": "local[2]", **config}
+        directory = kernels / name
+        directory.mkdir()
+        spec = render(read_config({"name": name, **data}), "tester")
+        (directory / "kernel.json").write_text(json.dumps(spec))
+        shutil.copy(launcher.__file__, directory)
+        return kernels
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def kernel(make_kernel: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKernel]:
+    """One kernel that several tests look at."""
+    runtime = tmp_path_factory.mktemp("runtime")
+    with running(make_kernel("shared"), "shared", runtime) as started:
+        yield started
+
+
+def test_the_first_cell_does_not_wait_for_spark(kernel: RunningKernel) -> None:
+    # The first test of this module: Spark needs seconds, and Python is there.
+    assert kernel.value("1 + 1") == "2"
+    assert kernel.status()["stage"] in ("jvm", "connecting")
+    assert kernel.value("print(repr(globals()['sp' + 'ark']))") == "<spark: Spark is starting>"
+
+
+def test_the_names_are_there_and_real(kernel: RunningKernel) -> None:
+    assert kernel.value("spark.range(1000).count()") == "1000"
+    assert kernel.value("sc.parallelize([1, 2, 3]).sum()") == "6"
+    assert kernel.value("sql('select 1 + 1 as x').first().x") == "2"
+    kinds = "type(spark).__module__.split('.')[0], type(sc).__name__"
+    assert kernel.value(kinds) == "('pyspark', 'SparkContext')"
+
+
+def test_the_status_tells_every_stage_to_its_owner_alone(kernel: RunningKernel) -> None:
+    status = kernel.wait_for_stage("ready")
+    assert list(status["stages"]) == ["jvm", "connecting", "executors", "ready"]
+    assert list(status["stages"].values()) == sorted(status["stages"].values())
+    assert status["application_id"] == kernel.value("sc.applicationId").strip("'")
+    assert status["ui"] == kernel.value("sc.uiWebUrl").strip("'")
+    assert (status["master"], status["executors"], status["cause"]) == ("local[2]", 0, None)
+    assert stat.S_IMODE(kernel.status_file.parent.stat().st_mode) == 0o700
+    for file in kernel.status_file.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_sparks_own_messages_go_to_the_log_and_not_into_the_notebook(kernel: RunningKernel) -> None:
+    assert "WARN" in Path(kernel.status()["log"]).read_text()
+    assert kernel.value("spark.range(3).count()") == "3"
+
+
+def test_a_session_of_ones_own_is_the_same_session(kernel: RunningKernel) -> None:
+    code = "from pyspark.sql import SparkSession; SparkSession.builder.getOrCreate() is spark"
+    assert kernel.value(code) == "True"
+
+
+def test_functions_of_the_notebook_run_on_workers(kernel: RunningKernel) -> None:
+    assert kernel.value("def double(x): return 2 * x\nsc.parallelize([1, 2]).map(double).collect()")
+
+
+def test_python_and_hash_seed_are_the_same_in_driver_and_workers(kernel: RunningKernel) -> None:
+    kernel.value(
+        "def facts(_=0):\n"
+        "    import os, sys\n"
+        "    return sys.version_info[:3], sys.executable, os.environ['PYTHONHASHSEED'], hash('x')\n"
+    )
+    assert kernel.value("sc.parallelize([0], 1).map(facts).first() == facts()") == "True"
+
+
+def test_the_kernel_directory_is_not_importable(kernel: RunningKernel) -> None:
+    assert kernel.run("import launcher").error == "ModuleNotFoundError"
+    assert kernel.value("import sys; sys.path[0]") == "''"
+
+
+def test_the_stages_arrive_over_the_comm_while_a_cell_runs(
+    make_kernel: Make, tmp_path: Path
+) -> None:
+    with running(make_kernel("comm"), "comm", tmp_path) as started:
+        message = started.client.session.msg(
+            "comm_open", {"comm_id": "c", "target_name": "pyspark-kernels", "data": {}}
+        )
+        started.client.shell_channel.send(message)
+        message_id = started.client.execute("import time; time.sleep(100)")
+        messages = comm_messages(started, "c", last_stage="ready")
+        # The cell was still running when they arrived.
+        started.manager.interrupt_kernel()
+        assert started.collect(message_id).error == "KeyboardInterrupt"
+    stages = [message["stage"] for message in messages]
+    assert stages[0] in ("jvm", "connecting")
+    assert stages[-1] == "ready"
+
+
+def test_an_interrupt_ends_the_job_and_not_the_jvm(kernel: RunningKernel) -> None:
+    application = kernel.value("sc.applicationId")
+    kernel.value("tracker = sc.statusTracker()")
+    sleep = "sc.parallelize(range(4), 4).map(lambda _: __import__('time').sleep(100)).count()"
+    message_id = kernel.client.execute(sleep)
+    ui = kernel.status()["ui"].rpartition(":")[2]
+    wait_until(lambda: running_jobs(ui) == 1)
+    kernel.manager.interrupt_kernel()
+    answer = kernel.collect(message_id)
+    assert (answer.status, answer.error) == ("error", "KeyboardInterrupt")
+    wait_until(lambda: kernel.value("tracker.getActiveJobsIds()") == "[]", 30)
+    assert kernel.value("spark.range(10).count()") == "10"
+    assert kernel.value("sc.applicationId") == application
+
+
+def running_jobs(port: str) -> int:
+    """Ask Spark's own REST API, as the kernel is busy."""
+    from urllib.request import urlopen
+
+    base = f"http://localhost:{port}/api/v1/applications"
+    with urlopen(base, timeout=10) as response:
+        (application,) = json.load(response)
+    with urlopen(f"{base}/{application['id']}/jobs?status=running", timeout=10) as response:
+        return len(json.load(response))
+
+
+def test_a_wait_can_be_interrupted_and_spark_comes_up_all_the_same(
+    make_kernel: Make, tmp_path: Path
+) -> None:
+    with running(make_kernel("waits"), "waits", tmp_path) as started:
+        message_id = started.client.execute("spark.range(10).count()")
+        started.client.get_iopub_msg(timeout=60)
+        import time
+
+        time.sleep(0.5)
+        started.manager.interrupt_kernel()
+        answer = started.collect(message_id)
+        assert (answer.status, answer.error) == ("error", "KeyboardInterrupt")
+        assert started.value("spark.range(10).count()") == "10"
+
+
+def test_a_name_that_is_taken_stays_the_persons(make_kernel: Make, tmp_path: Path) -> None:
+    with running(make_kernel("own"), "own", tmp_path) as started:
+        started.value("sc = 'mine'")
+        started.value("s = spark.range(1).count()")
+        assert started.value("sc") == "'mine'"
+
+
+def test_a_session_asked_for_while_spark_starts_is_the_same_one(
+    make_kernel: Make, tmp_path: Path
+) -> None:
+    with running(make_kernel("race"), "race", tmp_path) as started:
+        # Named in a way that the launcher does not see, so that both really race.
+        started.value(
+            "import importlib\n"
+            "from pyspark.sql import SparkSession\n"
+            "mine = getattr(SparkSession.builder, 'getOr' + 'Create')()\n"
+        )
+        assert started.value("mine.sparkContext is sc, mine is spark") == "(True, True)"
+        java = [pid for pid in started.processes() if "java" in os.readlink(f"/proc/{pid}/exe")]
+        assert len(java) == 1
+
+
+def test_an_ipython_profile_reaches_the_kernel(make_kernel: Make, tmp_path: Path) -> None:
+    startup = tmp_path / "ipython" / "profile_mine" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text("from_profile = 42\n")
+    with running(make_kernel("profile", ipython_profile="mine"), "profile", tmp_path) as started:
+        assert started.value("from_profile") == "42"
+
+
+# --- nothing is left behind ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("now", [False, True], ids=["in order", "killed"])
+def test_a_shutdown_leaves_no_process(make_kernel: Make, tmp_path: Path, now: bool) -> None:
+    with running(make_kernel("ends"), "ends", tmp_path) as started:
+        started.value("sc.parallelize([1, 2], 2).map(str).collect()")
+        assert len(started.processes()) >= 3
+        started.client.stop_channels()
+        started.manager.shutdown_kernel(now=now)
+        wait_until(lambda: marked_processes(started.marker) == [], 15)
+        if not now:
+            assert list((tmp_path / "pyspark-kernels").iterdir()) == []
+
+
+def test_a_restart_leaves_only_the_new_kernel(make_kernel: Make, tmp_path: Path) -> None:
+    with running(make_kernel("again"), "again", tmp_path) as started:
+        started.value("spark.range(1).count()")
+        before = set(started.processes())
+        started.client.stop_channels()
+        started.manager.restart_kernel()
+        started.connect()
+        assert started.value("spark.range(5).count()") == "5"
+        wait_until(lambda: not before & set(started.processes()), 15)
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_a_dead_master_is_told_at_once(
+    make_kernel: Make, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    master = f"spark://127.0.0.1:{free_port()}"
+    with running(make_kernel("dead", master=master), "dead", tmp_path) as started:
+        status = started.wait_for_stage("failed")
+        assert status["stages"]["failed"] < 15
+        cause = f"No Spark master answers at {master} (connection refused)."
+        assert status["cause"].startswith(cause)
+        told = started.run("1 + 1")
+        assert told.status == "ok"
+        assert cause in told.text
+        assert started.value("2 + 2") == "4"
+        touched = started.run("spark.range(1)")
+        assert touched.error == "SparkStartError"
+        assert cause in touched.traceback[0]
+        assert len(touched.traceback) < 30
+
+
+def failure(
+    make_kernel: Make, runtime: Path, env: dict[str, str] | None = None, **config: Any
+) -> str:
+    """Start a kernel whose Spark must fail; give the cause, with Python still working."""
+    with running(make_kernel("fails", **config), "fails", runtime, env) as started:
+        cause = str(started.wait_for_stage("failed")["cause"])
+        assert started.run("spark").status == "ok"
+        assert started.run("spark.version").error == "SparkStartError"
+        assert started.value("1 + 1").endswith("2")
+    return cause
+
+
+def test_no_java_is_told(make_kernel: Make, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("bash", "dirname", "env", "uname", "ps", "readlink", "cat"):
+        if found := shutil.which(tool):
+            (tools / tool).symlink_to(found)
+    env = {**os.environ, "PATH": str(tools)}
+    env.pop("JAVA_HOME", None)
+    assert failure(make_kernel, tmp_path, env).startswith("There is no Java.")
+
+
+def test_a_spark_home_without_spark_is_told(make_kernel: Make, tmp_path: Path) -> None:
+    cause = failure(make_kernel, tmp_path, spark_home=str(tmp_path))
+    assert cause.startswith(f"SPARK_HOME is {tmp_path}, which holds no Spark")
+
+
+def test_an_environment_without_pyspark_is_told(make_kernel: Make, tmp_path: Path) -> None:
+    # This very environment has ipykernel, and no PySpark.
+    cause = failure(make_kernel, tmp_path, environment=sys.prefix)
+    assert "has no py4j. Install it with:" in cause or "has no pyspark. Install" in cause
+
+
+def test_a_malformed_setting_is_told(make_kernel: Make, tmp_path: Path) -> None:
+    cause = failure(make_kernel, tmp_path, conf={"spark.ui.port": "nonsense"})
+    assert "spark.ui.port" in cause
+
+
+# --- which Spark --------------------------------------------------------------------------------
+
+
+def test_a_spark_home_brings_its_own_pyspark(
+    make_kernel: Make, tmp_path: Path, pyspark_environment: Path
+) -> None:
+    (home,) = pyspark_environment.glob("lib/python3*/site-packages/pyspark")
+    with running(
+        # An environment without PySpark, and the Spark of another one.
+        make_kernel("home", environment=sys.prefix, spark_home=str(home)),
+        "home",
+        tmp_path,
+    ) as started:
+        assert started.value("spark.range(7).count()") == "7"
+        assert str(home) in started.value("import pyspark; pyspark.__file__")
+        found = subprocess.check_output(
+            [sys.executable, "-c", "import py4j, pyspark"],
+            env={"PYTHONPATH": started.value("import os; print(os.environ['PYTHONPATH'])")},
+        )
+        assert found == b""
+
+
+def test_a_spark_of_the_server_does_not_slip_in(make_kernel: Make, tmp_path: Path) -> None:
+    env = {**os.environ, "SPARK_HOME": "/nowhere"}
+    with running(make_kernel("clean"), "clean", tmp_path, env) as started:
+        assert started.value("spark.range(7).count()") == "7"
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("spark.range(1)", True),
+        ("x = sql('select 1')", True),
+        ("SparkSession.builder.getOrCreate()", True),
+        ("# spark\nprint('sc')", False),
+        ("sparkle = 1", False),
+        ("%time spark.range(1)", True),
+        ("!ls", False),
+        ("(", False),
+        ("", False),
+    ],
+)
+def test_which_cells_wait(code: str, names: bool) -> None:
+    assert names_spark(code) is names

@@ -1,0 +1,207 @@
+import AxeBuilder from '@axe-core/playwright';
+import { expect, test } from './fixtures';
+
+const WORKSPACE = process.env.PYSPARK_KERNELS_WORKSPACE ?? '';
+
+for (const theme of ['light', 'dark'] as const) {
+  test(`nobody is shut out of the dialog (${theme})`, async ({
+    page,
+    dialog
+  }) => {
+    if (theme === 'dark') {
+      await page.theme.setDarkTheme();
+    }
+    await dialog.open();
+    await dialog.field('Name').fill('x'.repeat(101));
+    await dialog.field('Master').fill('spark://master:7077');
+    await dialog.root.getByText('Advanced').click();
+    await expect(dialog.around('display_name')).toContainText(
+      'Use at most 100'
+    );
+    const { violations } = await new AxeBuilder({ page })
+      .include('.jp-PySparkKernels-dialog')
+      .analyze();
+    expect(violations.map(({ id, nodes }) => [id, nodes[0].html])).toEqual([]);
+    await page.screenshot({ path: test.info().outputPath(`${theme}.png`) });
+  });
+}
+
+test('the picture in the README', async ({ page, dialog }) => {
+  // The paths of the machine that takes the picture mean nothing to a reader.
+  await page.route('**/jupyterlab-pyspark-kernels/**', async route => {
+    const data = route.request().postData();
+    const response = await route.fetch({
+      postData: data?.replaceAll('/home/ada', WORKSPACE)
+    });
+    const text = await response.text();
+    await route.fulfill({
+      response,
+      body: text
+        .replaceAll(WORKSPACE, '/home/ada')
+        .replaceAll(
+          /"[^"]*\/data\/kernels/g,
+          '"/home/ada/.local/share/jupyter/kernels'
+        )
+    });
+  });
+  await dialog.open();
+  await dialog.field('Name').fill('My Spark');
+  await dialog.field('Executor memory').fill('4g');
+  await expect(dialog.around('executor_memory')).toContainText('Hint:');
+  await dialog.field('Executor memory').fill('');
+  await expect(dialog.around('executor_memory')).not.toContainText('Hint:');
+  await dialog.field('Name').focus();
+  await page.screenshot({ path: '../docs/images/dialog.png' });
+});
+
+test('the server says what is wrong while a person types, at the field', async ({
+  dialog
+}) => {
+  await dialog.open();
+  await dialog.field('Name').fill('Python 3 (ipykernel)');
+  await expect(dialog.around('display_name')).toContainText('is called');
+  await dialog.field('Name').fill('Mine');
+  await expect(
+    dialog.around('display_name').locator('[role=alert]')
+  ).toHaveCount(0);
+  await dialog.field('Executor memory').fill('4x');
+  await expect(dialog.around('executor_memory')).toContainText(
+    'is not an amount of memory'
+  );
+  await dialog.field('Executor memory').fill('4g');
+  await expect(dialog.around('executor_memory')).toContainText('Hint:');
+});
+
+test('a refusal keeps the dialog open, with what was typed, at the field', async ({
+  page,
+  dialog,
+  request,
+  baseURL
+}) => {
+  await dialog.open();
+  await dialog.field('Name').fill('Mine');
+  await dialog.root.getByText('Advanced').click();
+  await dialog.field('Kernel name').fill('python3');
+  await dialog.create();
+  await expect(dialog.around('name')).toContainText('exists already');
+  await expect(dialog.field('Kernel name')).toBeFocused();
+  await expect(dialog.field('Name')).toHaveValue('Mine');
+
+  // Enter goes the same way as the button.
+  await page.keyboard.press('Enter');
+  await expect(dialog.root).toBeVisible();
+  await dialog.field('Kernel name').fill('mine-2');
+  await page.keyboard.press('Enter');
+  await expect(dialog.root).toBeHidden();
+  const kernel = await request.get(
+    `${baseURL}/jupyterlab-pyspark-kernels/kernels/user/mine-2`
+  );
+  expect((await kernel.json()).display_name).toBe('Mine');
+});
+
+test('settings, variables and the preview are what will be written', async ({
+  page,
+  dialog
+}) => {
+  await dialog.open();
+  await dialog.field('Name').fill('Lines');
+  await dialog.root.getByText('Advanced').click();
+  await dialog
+    .field('Spark settings')
+    .fill('# pasted\nspark.sql.shuffle.partitions 64\nspark.x=a b');
+  await dialog.field('Environment variables').fill('NO VALUE');
+  await expect(dialog.around('env')).toContainText('cannot be read');
+  await dialog.field('Environment variables').fill('TZ=UTC');
+  await dialog.root.getByText('Preview of kernel.json').click();
+  const preview = dialog.root.locator('pre');
+  await expect(preview).toContainText('spark.sql.shuffle.partitions=64');
+  await expect(preview).toContainText("'spark.x=a b'");
+  await expect(preview).toContainText('"TZ": "UTC"');
+  await page.screenshot({ path: test.info().outputPath('preview.png') });
+});
+
+test('an environment of any path can be typed', async ({ dialog }) => {
+  await dialog.open();
+  await dialog.field('Name').fill('Typed');
+  await dialog
+    .field('Python environment')
+    .selectOption({ label: 'Another path…' });
+  await dialog.root
+    .getByLabel('Path of the Python environment')
+    .fill('/nowhere');
+  await expect(dialog.around('environment')).toContainText(
+    'There is no Python in'
+  );
+});
+
+test('every control is reached by keyboard alone', async ({ page, dialog }) => {
+  await dialog.open();
+  await page.keyboard.type('By keyboard');
+  for (let steps = 0; steps < 40; steps++) {
+    await page.keyboard.press('Tab');
+    const label = await page.evaluate(
+      () => document.activeElement?.textContent ?? ''
+    );
+    if (label === 'Advanced') {
+      break;
+    }
+  }
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Tab');
+  await expect(dialog.field('Kernel name')).toBeFocused();
+  await page.keyboard.press('Escape');
+  await expect(dialog.root).toBeHidden();
+});
+
+test('the defaults of the settings editor reach the form', async ({
+  page,
+  dialog
+}) => {
+  await page.evaluate(async () => {
+    await (window as any).jupyterapp.serviceManager.settings.save(
+      'jupyterlab-pyspark-kernels:commands',
+      JSON.stringify({ master: 'spark://from-settings:7077', cores_max: 3 })
+    );
+  });
+  await page.reload();
+  await dialog.open();
+  await expect(dialog.field('Master')).toHaveValue(
+    'spark://from-settings:7077'
+  );
+  await dialog.root.getByText('Advanced').click();
+  await expect(dialog.field('Cores at most')).toHaveValue('3');
+});
+
+test('the command is in the palette and in the Kernel menu', async ({
+  page,
+  dialog
+}) => {
+  await page.menu.clickMenuItem('Kernel>Create PySpark Kernel…');
+  await expect(dialog.root).toBeVisible();
+  await dialog.root.getByRole('button', { name: 'Cancel' }).click();
+  await page.keyboard.press('Control+Shift+C');
+  await page.locator('.lm-CommandPalette-input').fill('Create PySpark Kernel');
+  await page.keyboard.press('Enter');
+  await expect(dialog.root).toBeVisible();
+});
+
+test('a link with arguments fills the form and writes nothing', async ({
+  page,
+  dialog,
+  request,
+  baseURL
+}) => {
+  await page.evaluate(() => {
+    void (window as any).jupyterapp.commands.execute('pyspark-kernels:create', {
+      display_name: 'Smuggled',
+      master: 'yarn',
+      unknown: 1
+    });
+  });
+  await expect(dialog.field('Name')).toHaveValue('Smuggled');
+  await expect(dialog.field('Master')).toHaveValue('yarn');
+  const kernels = await request.get(
+    `${baseURL}/jupyterlab-pyspark-kernels/kernels`
+  );
+  expect(await kernels.json()).toEqual([]);
+});

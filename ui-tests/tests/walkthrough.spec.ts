@@ -1,0 +1,33 @@
+import { expect, test } from './fixtures';
+
+test('from the launcher to a notebook that runs Spark, as the README says', async ({
+  page,
+  dialog
+}) => {
+  await dialog.open();
+  await expect(dialog.field('Master')).toHaveValue('local[*]');
+  await expect(dialog.field('Python environment')).toHaveValue(/\.venv$/);
+
+  await dialog.field('Name').fill('My Spark');
+  // The machine of these tests has two cores; the README leaves all of them to Spark.
+  await dialog.field('Master').fill('local[2]');
+  await dialog.create();
+  await expect(dialog.root).toBeHidden();
+
+  await page.getByRole('button', { name: 'Open a Notebook' }).click();
+  await page.notebook.setCell(0, 'code', 'spark.range(1000).count()');
+  await page.notebook.runCell(0);
+  await expect(page.locator('.jp-OutputArea-executeResult')).toHaveText(
+    /1000/,
+    { timeout: 120_000 }
+  );
+  await expect(
+    page.locator('.jp-NotebookPanel-toolbar').getByText('My Spark')
+  ).toBeVisible();
+
+  // The tile of the new kernel is in the launcher, without a reload.
+  await page.menu.clickMenuItem('File>New Launcher');
+  await expect(
+    page.locator('.jp-LauncherCard', { hasText: 'My Spark' }).first()
+  ).toBeVisible();
+});
