@@ -18,7 +18,7 @@ process.env.PYSPARK_KERNELS_WORKSPACE = resolve(__dirname, '../.dev/workspace');
 export default defineConfig({
   testDir: 'tests',
   outputDir: join(reports, 'galata'),
-  timeout: 180_000,
+  timeout: 90_000,
   expect: { timeout: 20_000 },
   // One server and one Spark at a time: the machine may have two cores.
   workers: 1,
@@ -26,6 +26,7 @@ export default defineConfig({
   reporter: [['list'], ['json', { outputFile: join(reports, 'galata.json') }]],
   use: {
     baseURL: url,
+    actionTimeout: 20_000,
     // Playwright's own ffmpeg, which videos need, is not in the system's Chromium.
     video: 'off',
     viewport: { width: 1024, height: 768 },

@@ -1,5 +1,4 @@
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,16 +41,3 @@ def make_environment(tmp_path: Path) -> Callable[..., Path]:
 def environment(make_environment: Callable[..., Path]) -> Path:
     """An environment that looks complete."""
     return make_environment(ipykernel="7.4.0", pyspark="4.3.0", py4j="0.10.9.9")
-
-
-@pytest.fixture
-def free_port() -> Callable[[], int]:
-    """Give ports on loopback that nobody listens on."""
-
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            return port
-
-    return find

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -114,6 +115,14 @@ def marked_processes(marker: str) -> list[int]:
         if f"{MARKER}={marker}".encode() in environment and state != "Z":
             found.append(int(entry.name))
     return found
+
+
+def free_port() -> int:
+    """Give a port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def wait_until(condition: Callable[[], object], seconds: float = LIMIT_SECONDS) -> None:

@@ -6,12 +6,21 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
-from kernels import RunningKernel, comm_messages, marked_processes, running, wait_until
+from kernels import (
+    RunningKernel,
+    comm_messages,
+    free_port,
+    marked_processes,
+    running,
+    wait_until,
+)
 
 from jupyterlab_pyspark_kernels import launcher
 from jupyterlab_pyspark_kernels.config import read_config
@@ -138,8 +147,6 @@ def test_an_interrupt_ends_the_job_and_not_the_jvm(kernel: RunningKernel) -> Non
 
 def running_jobs(port: str) -> int:
     """Ask Spark's own REST API, as the kernel is busy."""
-    from urllib.request import urlopen
-
     base = f"http://localhost:{port}/api/v1/applications"
     with urlopen(base, timeout=10) as response:
         (application,) = json.load(response)
@@ -153,8 +160,6 @@ def test_a_wait_can_be_interrupted_and_spark_comes_up_all_the_same(
     with running(make_kernel("waits"), "waits", tmp_path) as started:
         message_id = started.client.execute("spark.range(10).count()")
         started.client.get_iopub_msg(timeout=60)
-        import time
-
         time.sleep(0.5)
         started.manager.interrupt_kernel()
         answer = started.collect(message_id)
@@ -221,9 +226,7 @@ def test_a_restart_leaves_only_the_new_kernel(make_kernel: Make, tmp_path: Path)
 # --- what goes wrong ----------------------------------------------------------------------------
 
 
-def test_a_dead_master_is_told_at_once(
-    make_kernel: Make, tmp_path: Path, free_port: Callable[[], int]
-) -> None:
+def test_a_dead_master_is_told_at_once(make_kernel: Make, tmp_path: Path) -> None:
     master = f"spark://127.0.0.1:{free_port()}"
     with running(make_kernel("dead", master=master), "dead", tmp_path) as started:
         status = started.wait_for_stage("failed")

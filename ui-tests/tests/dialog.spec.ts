@@ -12,14 +12,14 @@ for (const theme of ['light', 'dark'] as const) {
       await page.theme.setDarkTheme();
     }
     await dialog.open();
-    await dialog.field('Name').fill('x'.repeat(101));
+    await dialog.type('Name', 'x'.repeat(101));
     await dialog.field('Master').fill('spark://master:7077');
     await dialog.root.getByText('Advanced').click();
     await expect(dialog.around('display_name')).toContainText(
       'Use at most 100'
     );
     const { violations } = await new AxeBuilder({ page })
-      .include('.jp-PySparkKernels-dialog')
+      .include('.jp-PySparkKernels-Dialog')
       .analyze();
     expect(violations.map(({ id, nodes }) => [id, nodes[0].html])).toEqual([]);
     await page.screenshot({ path: test.info().outputPath(`${theme}.png`) });
@@ -64,11 +64,11 @@ test('the server says what is wrong while a person types, at the field', async (
   await expect(
     dialog.around('display_name').locator('[role=alert]')
   ).toHaveCount(0);
-  await dialog.field('Executor memory').fill('4x');
+  await dialog.type('Executor memory', '4x');
   await expect(dialog.around('executor_memory')).toContainText(
     'is not an amount of memory'
   );
-  await dialog.field('Executor memory').fill('4g');
+  await dialog.type('Executor memory', '4g');
   await expect(dialog.around('executor_memory')).toContainText('Hint:');
 });
 
@@ -109,7 +109,7 @@ test('settings, variables and the preview are what will be written', async ({
   await dialog
     .field('Spark settings')
     .fill('# pasted\nspark.sql.shuffle.partitions 64\nspark.x=a b');
-  await dialog.field('Environment variables').fill('NO VALUE');
+  await dialog.type('Environment variables', 'NO VALUE');
   await expect(dialog.around('env')).toContainText('cannot be read');
   await dialog.field('Environment variables').fill('TZ=UTC');
   await dialog.root.getByText('Preview of kernel.json').click();
@@ -126,9 +126,7 @@ test('an environment of any path can be typed', async ({ dialog }) => {
   await dialog
     .field('Python environment')
     .selectOption({ label: 'Another path…' });
-  await dialog.root
-    .getByLabel('Path of the Python environment')
-    .fill('/nowhere');
+  await dialog.type('Path of the environment', '/nowhere');
   await expect(dialog.around('environment')).toContainText(
     'There is no Python in'
   );

@@ -14,7 +14,7 @@ const ROUTES = 'jupyterlab-pyspark-kernels';
 /** The dialog and what is done with it, as a person would. */
 export class KernelDialog {
   constructor(readonly page: IJupyterLabPageFixture) {
-    this.root = page.locator('.jp-PySparkKernels-dialog');
+    this.root = page.locator('.jp-PySparkKernels-Dialog');
   }
 
   readonly root: Locator;
@@ -22,7 +22,7 @@ export class KernelDialog {
   /** Open it by the launcher's tile. */
   async open(): Promise<void> {
     await this.page
-      .locator('.jp-LauncherCard[title^="Describe a Python environment"]')
+      .locator('.jp-LauncherCard', { hasText: 'Create PySpark Kernel' })
       .click();
     await expect(this.field('Name')).toBeFocused();
   }
@@ -30,6 +30,12 @@ export class KernelDialog {
   /** An input by its label. */
   field(label: string): Locator {
     return this.root.getByLabel(label, { exact: false }).first();
+  }
+
+  /** Type into a field and go on to the next: what is being typed is not wrong yet. */
+  async type(label: string, text: string): Promise<void> {
+    await this.field(label).fill(text);
+    await this.page.keyboard.press('Tab');
   }
 
   /** Everything that belongs to a field of the form: errors, hints, explanation. */

@@ -1,0 +1,106 @@
+"""Kernels made by the command line, on a real standalone cluster.
+
+The finding of a guide to Spark with JupyterHub: without a limit the first notebook takes every core
+of the cluster, and the next one waits.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cluster import CORES, Cluster, standalone_cluster
+from kernels import running, wait_until
+
+from jupyterlab_pyspark_kernels.cli import main
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    with standalone_cluster(pyspark_environment, folder) as started:
+        yield started
+
+
+@pytest.fixture
+def create(
+    cluster: Cluster,
+    pyspark_environment: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Path]:
+    """Create a kernel on the cluster by the command line; give the kernels directory."""
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+
+    def create(name: str, *options: str) -> Path:
+        code = main(
+            [
+                *("create", "-k", name, "-e", str(pyspark_environment)),
+                *("--spark_master", cluster.master, "--spark.executor.memory", "512m"),
+                *("--spark.driver.host", "127.0.0.1", "--spark.driver.bindAddress", "127.0.0.1"),
+                *options,
+            ]
+        )
+        assert code == 0
+        return tmp_path / "data" / "kernels"
+
+    return create
+
+
+COUNT = "spark.range(1000).repartition(2).count()"
+
+
+def test_two_kernels_with_a_limit_share_the_cluster(
+    cluster: Cluster, create: Callable[..., Path], tmp_path: Path
+) -> None:
+    create("first", "--cores-max", "1")
+    kernels = create("second", "--cores-max", "1")
+    with (
+        running(kernels, "first", tmp_path) as first,
+        running(kernels, "second", tmp_path) as second,
+    ):
+        assert first.value(COUNT) == "1000"
+        assert second.value(COUNT) == "1000"
+        applications = cluster.applications()
+        assert {app["cores"] for app in applications.values()} == {1}
+        assert {app["state"] for app in applications.values()} == {"RUNNING"}
+        assert set(applications) == {"first", "second"}
+        # Both go on: neither waits for the other to end.
+        assert first.value(COUNT) == "1000"
+        status = first.wait_for_stage("ready")
+        assert status["executors"] == 1
+        assert list(status["stages"]) == ["jvm", "connecting", "executors", "ready"]
+
+
+def test_without_a_limit_the_first_kernel_takes_every_core(
+    cluster: Cluster, create: Callable[..., Path], tmp_path: Path
+) -> None:
+    wait_until(lambda: cluster.applications() == {})
+    create("greedy")
+    kernels = create("waiting")
+    with running(kernels, "greedy", tmp_path) as greedy:
+        assert greedy.value(COUNT) == "1000"
+        assert cluster.applications()["greedy"]["cores"] == CORES
+        with running(kernels, "waiting", tmp_path) as waiting:
+            status = waiting.wait_for_stage("executors")
+            wait_until(lambda: "waiting" in cluster.applications())
+            assert cluster.applications()["waiting"]["cores"] == 0
+            assert cluster.applications()["waiting"]["state"] == "WAITING"
+            assert status["executors"] == 0
+            # Plain Python does not wait with it.
+            assert waiting.value("1 + 1") == "2"
+            # The cores are free again once the first kernel ends, and the second one runs.
+            greedy.manager.shutdown_kernel()
+            assert waiting.value(COUNT) == "1000"
+
+
+def test_python_is_the_same_on_the_executors(create: Callable[..., Path], tmp_path: Path) -> None:
+    kernels = create("same", "--cores-max", "1")
+    with running(kernels, "same", tmp_path) as kernel:
+        kernel.value(
+            "def facts(_=0):\n"
+            "    import os, sys\n"
+            "    return sys.version, sys.executable, os.environ['PYTHONHASHSEED']\n"
+        )
+        assert kernel.value("sc.parallelize([0], 1).map(facts).first() == facts()") == "True"

@@ -1,0 +1,255 @@
+import type {
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import {
+  ICommandPalette,
+  Notification,
+  showErrorMessage
+} from '@jupyterlab/apputils';
+import { ILauncher } from '@jupyterlab/launcher';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import {
+  ITranslator,
+  nullTranslator,
+  type TranslationBundle
+} from '@jupyterlab/translation';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { Api, type Kernel, type KernelConfig } from './api';
+import type { IKernelDialogOptions } from './dialog';
+import { explain } from './explain';
+import { sparkIcon } from './icon';
+
+const PLUGIN_ID = 'jupyterlab-pyspark-kernels:commands';
+
+/**
+ * The translation domain of all our texts.
+ */
+const DOMAIN = 'jupyterlab_pyspark_kernels';
+
+const LAUNCHER_RANK = 5;
+const NEWS_MS = 5_000;
+const NEW_KERNEL_MS = 15_000;
+
+export namespace CommandIDs {
+  export const create = 'pyspark-kernels:create';
+  export const edit = 'pyspark-kernels:edit';
+  export const undo = 'pyspark-kernels:undo';
+}
+
+/**
+ * The fields that a command can fill in beforehand. The compiler finds one that is missing.
+ */
+const FIELDS: Record<keyof KernelConfig, { type: string }> = {
+  display_name: { type: 'string' },
+  environment: { type: 'string' },
+  master: { type: 'string' },
+  executor_memory: { type: 'string' },
+  executor_cores: { type: 'integer' },
+  place: { type: 'string' },
+  name: { type: 'string' },
+  driver_memory: { type: 'string' },
+  executor_instances: { type: 'integer' },
+  cores_max: { type: 'integer' },
+  spark_home: { type: 'string' },
+  executor_python: { type: 'string' },
+  ipython_profile: { type: 'string' },
+  conf: { type: 'object' },
+  env: { type: 'object' }
+};
+
+export const commandsPlugin: JupyterFrontEndPlugin<void> = {
+  id: PLUGIN_ID,
+  description: 'Adds the commands that create, edit and undo PySpark kernels.',
+  autoStart: true,
+  optional: [ILauncher, ICommandPalette, ISettingRegistry, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    launcher: ILauncher | null,
+    palette: ICommandPalette | null,
+    settings: ISettingRegistry | null,
+    translator: ITranslator | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load(DOMAIN);
+    addCommands(app, settings, trans);
+    launcher?.add({
+      command: CommandIDs.create,
+      args: { isLauncher: true },
+      rank: LAUNCHER_RANK
+    });
+    for (const command of [CommandIDs.create, CommandIDs.undo]) {
+      palette?.addItem({ command, category: trans.__('Kernel Operations') });
+    }
+  }
+};
+
+function addCommands(
+  app: JupyterFrontEnd,
+  settings: ISettingRegistry | null,
+  trans: TranslationBundle
+): void {
+  const { commands, serviceManager } = app;
+  const api = new Api(serviceManager.serverSettings);
+
+  const showDialog = async (
+    options: Omit<IKernelDialogOptions, 'api' | 'trans'>
+  ): Promise<Kernel | null> => {
+    const { showKernelDialog } = await import('./dialog');
+    const kernel = await showKernelDialog({ api, trans, ...options });
+    if (kernel) {
+      await serviceManager.kernelspecs.refreshSpecs();
+    }
+    return kernel;
+  };
+
+  /** Show why nothing was done, and go on: nobody awaits what a click does. */
+  const orExplain = async <T>(title: string, work: () => Promise<T>) => {
+    try {
+      return await work();
+    } catch (error) {
+      await showErrorMessage(title, explain(error, trans));
+      return null;
+    }
+  };
+
+  commands.addCommand(CommandIDs.create, {
+    label: args =>
+      args.isLauncher
+        ? trans.__('Create PySpark Kernel')
+        : trans.__('Create PySpark Kernel…'),
+    caption: trans.__(
+      'Create a kernel that runs notebooks with PySpark in an environment of your choice'
+    ),
+    icon: sparkIcon,
+    describedBy: {
+      args: {
+        type: 'object',
+        properties: {
+          ...FIELDS,
+          cwd: {
+            type: 'string',
+            description: trans.__('The folder of the first notebook')
+          },
+          isLauncher: {
+            type: 'boolean',
+            description: trans.__('Whether the command is a tile')
+          }
+        }
+      }
+    },
+    execute: args =>
+      orExplain(trans.__('No PySpark kernel was created'), async () => {
+        const kernel = await showDialog({
+          settings: await userSettings(settings),
+          args
+        });
+        if (kernel) {
+          announce(app, trans, kernel, args);
+        }
+        return kernel;
+      })
+  });
+
+  commands.addCommand(CommandIDs.edit, {
+    label: trans.__('Edit PySpark Kernel…'),
+    caption: trans.__('Change the configuration of a PySpark kernel'),
+    icon: sparkIcon,
+    describedBy: {
+      args: {
+        type: 'object',
+        properties: {
+          place: {
+            type: 'string',
+            description: trans.__('The id of the directory that holds it')
+          },
+          name: {
+            type: 'string',
+            description: trans.__('The name of the kernel')
+          }
+        },
+        required: ['place', 'name']
+      }
+    },
+    isEnabled: args => Boolean(args.place && args.name),
+    execute: args =>
+      orExplain(trans.__('The PySpark kernel was not changed'), async () => {
+        const old = await api.kernel(String(args.place), String(args.name));
+        if (!old.config) {
+          await showErrorMessage(
+            trans.__('It cannot be read'),
+            old.problem ?? ''
+          );
+          return null;
+        }
+        const kernel = await showDialog({ kernel: old });
+        if (kernel) {
+          Notification.success(
+            trans.__(
+              '“%1” was changed. Restart its running kernels to use the new configuration.',
+              kernel.display_name
+            ),
+            { autoClose: NEWS_MS }
+          );
+        }
+        return kernel;
+      })
+  });
+
+  commands.addCommand(CommandIDs.undo, {
+    label: trans.__('Undo Last PySpark Kernel Change'),
+    caption: trans.__('Take back the last delete or edit of a PySpark kernel'),
+    describedBy: { args: { type: 'object', properties: {} } },
+    execute: () =>
+      orExplain(trans.__('Nothing was undone'), async () => {
+        const kernel = await api.undo();
+        await serviceManager.kernelspecs.refreshSpecs();
+        Notification.success(
+          trans.__('“%1” is as it was before.', kernel.display_name),
+          { autoClose: NEWS_MS }
+        );
+        return kernel;
+      })
+  });
+}
+
+/**
+ * Give what the user has set; the schema's own defaults are the server's business.
+ */
+async function userSettings(
+  registry: ISettingRegistry | null
+): Promise<ReadonlyPartialJSONObject> {
+  try {
+    return (await registry?.load(PLUGIN_ID))?.user ?? {};
+  } catch (error) {
+    console.warn(`The settings of ${PLUGIN_ID} were not read:`, error);
+    return {};
+  }
+}
+
+/**
+ * Say that a kernel is there, and offer to use it.
+ */
+function announce(
+  app: JupyterFrontEnd,
+  trans: TranslationBundle,
+  kernel: Kernel,
+  { cwd }: ReadonlyPartialJSONObject
+): void {
+  const openNotebook = 'notebook:create-new';
+  const actions = app.commands.hasCommand(openNotebook)
+    ? [
+        {
+          label: trans.__('Open a Notebook'),
+          callback: () =>
+            void app.commands.execute(openNotebook, {
+              kernelName: kernel.name,
+              cwd
+            })
+        }
+      ]
+    : [];
+  Notification.success(
+    trans.__('The kernel “%1” was created.', kernel.display_name),
+    { autoClose: NEW_KERNEL_MS, actions }
+  );
+}

@@ -1,0 +1,214 @@
+import { FormComponent, VDomRenderer } from '@jupyterlab/ui-components';
+import type { ReadonlyJSONObject } from '@lumino/coreutils';
+import { Widget } from '@lumino/widgets';
+import type { ErrorSchema, RJSFSchema, UiSchema } from '@rjsf/utils';
+// This module is loaded with the dialog, not before.
+// eslint-disable-next-line jupyter/prefer-lazy-imports
+import { customizeValidator } from '@rjsf/validator-ajv8';
+import * as React from 'react';
+import type { Preview } from '../api';
+import type { FormModel } from './model';
+import {
+  FieldTemplate,
+  ID_PREFIX,
+  type IFormContext,
+  ObjectFieldTemplate,
+  Paragraphs
+} from './templates';
+import { schemaText, type Values } from './values';
+import {
+  EnvironmentWidget,
+  LinesWidget,
+  PlaceWidget,
+  TextWidget
+} from './widgets';
+
+type FormErrors = ErrorSchema<ReadonlyJSONObject>;
+
+const TEMPLATES = { FieldTemplate, ObjectFieldTemplate };
+
+const WIDGETS = {
+  TextWidget,
+  environment: EnvironmentWidget,
+  lines: LinesWidget,
+  place: PlaceWidget
+};
+
+/**
+ * rjsf asks for one; it is the server that says what is right.
+ */
+const VALIDATOR = customizeValidator<ReadonlyJSONObject>();
+
+/**
+ * The body of the dialog.
+ */
+export class KernelForm extends VDomRenderer<FormModel> {
+  constructor(model: FormModel) {
+    super(model);
+    this.addClass('jp-PySparkKernels-Form');
+    this._schema = textSchema(model);
+  }
+
+  /**
+   * Put the cursor into the first field that is wrong.
+   *
+   * @returns whether there is one.
+   */
+  async focusFirstError(): Promise<boolean> {
+    this.onUpdateRequest(Widget.Msg.UpdateRequest);
+    await this.renderPromise;
+    const wrong = this.node.querySelector<HTMLElement>(
+      '[aria-invalid="true"]:enabled'
+    );
+    const folded = wrong?.closest('details');
+    if (folded) {
+      folded.open = true;
+    }
+    wrong?.focus();
+    return wrong !== null;
+  }
+
+  protected render(): JSX.Element {
+    const { model } = this;
+    const { trans, environments, places, advice } = model;
+    const showsAdvanced =
+      model.opensAdvanced ||
+      model.errors.some(({ field }) => model.isAdvanced(field));
+    const context: IFormContext = {
+      trans,
+      environments,
+      places,
+      advice,
+      showsAdvanced
+    };
+    const general = model.errors.filter(({ field }) => field === '');
+    return (
+      <>
+        <div className="jp-PySparkKernels-scroll">
+          <FormComponent
+            schema={this._schema}
+            uiSchema={layout(model)}
+            formData={model.values}
+            formContext={context}
+            extraErrors={formErrors(model)}
+            templates={TEMPLATES}
+            widgets={WIDGETS}
+            validator={VALIDATOR}
+            idPrefix={ID_PREFIX}
+            tagName="div"
+            noValidate
+            noHtml5Validate
+            showErrorList={false}
+            onChange={this._onChange}
+            onBlur={this._onBlur}
+          />
+          <KernelPreview preview={model.preview} trans={trans} />
+        </div>
+        <div
+          className="jp-PySparkKernels-error jp-PySparkKernels-general"
+          role="alert"
+        >
+          <Paragraphs texts={general.map(({ message }) => message)} />
+        </div>
+      </>
+    );
+  }
+
+  private readonly _onChange = (
+    { formData }: { formData?: ReadonlyJSONObject },
+    id?: string
+  ): void => {
+    const field = id?.slice(ID_PREFIX.length + 1) ?? '';
+    this.model.change((formData ?? {}) as Values, field);
+  };
+
+  private readonly _onBlur = (): void => this.model.leave();
+
+  private readonly _schema: RJSFSchema;
+}
+
+/**
+ * Make the schema of what stands in the inputs: text in each of them.
+ */
+function textSchema({ schema, trans }: FormModel): RJSFSchema {
+  const fields = Object.entries(schema.properties).map(
+    ([field, { title, description }]) => [
+      field,
+      {
+        type: 'string',
+        title: schemaText(title ?? field, trans),
+        description: schemaText(description ?? '', trans)
+      }
+    ]
+  );
+  return {
+    type: 'object',
+    required: [...(schema.required ?? [])],
+    properties: Object.fromEntries(fields)
+  };
+}
+
+/**
+ * Complete the server's layout by how each field is shown here.
+ */
+function layout(model: FormModel): UiSchema<ReadonlyJSONObject> {
+  const { uiSchema, schema, kernel, preview } = model;
+  const fields = Object.entries(schema.properties).map(([field, { type }]) => {
+    const given = (uiSchema[field] ?? {}) as UiSchema;
+    const options: Record<string, unknown> = {
+      ...given['ui:options'],
+      numeric: type === 'integer',
+      short: type === 'integer' || field.endsWith('_memory')
+    };
+    if (type === 'object') {
+      options.widget = 'lines';
+    } else if (field in WIDGETS) {
+      options.widget = field;
+    }
+    if (field === 'name') {
+      // The server makes the name from the label when none is given.
+      options.placeholder = preview?.name ?? '';
+    }
+    if (kernel && (field === 'name' || field === 'place')) {
+      options.readonly = true;
+    }
+    return [field, { ...given, 'ui:options': options }];
+  });
+  return { ...uiSchema, ...Object.fromEntries(fields) };
+}
+
+function formErrors({ errors }: FormModel): FormErrors {
+  const found: Record<string, { __errors: string[] }> = {};
+  for (const { field, message } of errors) {
+    if (field !== '') {
+      (found[field] ??= { __errors: [] }).__errors.push(message);
+    }
+  }
+  return found as FormErrors;
+}
+
+/**
+ * The kernel.json that would be written.
+ */
+function KernelPreview(props: {
+  preview: Preview | null;
+  trans: FormModel['trans'];
+}): JSX.Element {
+  const { preview, trans } = props;
+  const title = trans.__('Preview of kernel.json');
+  return (
+    <details className="jp-PySparkKernels-section jp-PySparkKernels-preview">
+      <summary>{title}</summary>
+      <p>
+        {preview
+          ? trans.__('Directory: %1', preview.directory)
+          : trans.__(
+              'It appears as soon as the fields above say what to write.'
+            )}
+      </p>
+      <pre tabIndex={0} role="region" aria-label={title}>
+        {preview && JSON.stringify(preview.kernel_json, null, 2)}
+      </pre>
+    </details>
+  );
+}

@@ -1,0 +1,138 @@
+/**
+ * The dialog in which a kernel is described. It is loaded when it is first opened.
+ */
+
+import { Dialog } from '@jupyterlab/apputils';
+import type { Kernel } from '../api';
+import { KernelForm } from './form';
+import { FormModel, type IFormOptions } from './model';
+// Nothing else of ours needs styles, so they come with the dialog and not with JupyterLab's start.
+import '../../style/base.css';
+
+/**
+ * The index of the button that writes the kernel.
+ */
+const ACCEPT = 1;
+
+export type IKernelDialogOptions = Omit<IFormOptions, 'form' | 'environments'>;
+
+/**
+ * Let a person create a kernel, or edit one.
+ *
+ * @returns the kernel as it was written, or null when none was.
+ */
+export async function showKernelDialog(
+  options: IKernelDialogOptions
+): Promise<Kernel | null> {
+  const [form, environments] = await Promise.all([
+    options.api.form(),
+    options.api.environments()
+  ]);
+  const dialog = new KernelDialog(
+    new FormModel({ ...options, form, environments })
+  );
+  await dialog.launch();
+  // Whoever closes the dialog while the kernel is being written has a kernel all the same.
+  return dialog.submission;
+}
+
+/**
+ * A dialog that closes by its button only after the server has taken what was typed.
+ */
+class KernelDialog extends Dialog<void> {
+  constructor(model: FormModel) {
+    const { trans, kernel } = model;
+    const title = kernel
+      ? trans.__('Edit PySpark Kernel')
+      : trans.__('Create PySpark Kernel');
+    const labels = kernel
+      ? { idle: trans.__('Save'), busy: trans.__('Saving…') }
+      : { idle: trans.__('Create'), busy: trans.__('Creating…') };
+    const form = new KernelForm(model);
+    super({
+      title,
+      body: form,
+      buttons: [
+        Dialog.cancelButton({ label: trans.__('Cancel') }),
+        Dialog.okButton({ label: labels.idle })
+      ],
+      defaultButton: ACCEPT,
+      focusNodeSelector: 'input'
+    });
+    this._form = form;
+    this._model = model;
+    this._labels = labels;
+    this.addClass('jp-PySparkKernels-Dialog');
+    this.node.setAttribute('aria-label', title);
+    model.stateChanged.connect(this._showBusy, this);
+  }
+
+  /**
+   * The last attempt to write the kernel; null when there was none, or it failed.
+   */
+  get submission(): Promise<Kernel | null> {
+    return this._model.submission;
+  }
+
+  dispose(): void {
+    this._model.dispose();
+    super.dispose();
+  }
+
+  /**
+   * Every way to accept comes through here: the button, and Enter in any input.
+   */
+  resolve(index: number = ACCEPT): void {
+    if (index === ACCEPT) {
+      void this._submit();
+    } else {
+      super.resolve(index);
+    }
+  }
+
+  /**
+   * Nothing typed disables the button: pressing it says what is wrong.
+   */
+  protected _checkValidation(): void {
+    this._showBusy();
+  }
+
+  /**
+   * A click beside the dialog would throw away what was typed, so it does nothing.
+   */
+  protected _evtClick(event: MouseEvent): void {
+    if (event.target !== this.node) {
+      super._evtClick(event);
+    }
+  }
+
+  private async _submit(): Promise<void> {
+    const model = this._model;
+    if (model.isBusy) {
+      return;
+    }
+    if (await model.submit()) {
+      super.resolve(ACCEPT);
+    } else if (!this.isDisposed && !(await this._form.focusFirstError())) {
+      this._button?.focus();
+    }
+  }
+
+  private _showBusy(): void {
+    const { isBusy } = this._model;
+    const button = this._button;
+    const label = button?.querySelector('.jp-Dialog-buttonLabel');
+    if (button && label && button.disabled !== isBusy) {
+      button.disabled = isBusy;
+      label.textContent = isBusy ? this._labels.busy : this._labels.idle;
+    }
+  }
+
+  private get _button(): HTMLButtonElement | null {
+    return this.node.querySelector('.jp-Dialog-button.jp-mod-accept');
+  }
+
+  private readonly _form: KernelForm;
+  private readonly _model: FormModel;
+  private readonly _labels: { idle: string; busy: string };
+}

@@ -1,0 +1,290 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { VDomModel } from '@jupyterlab/ui-components';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { Debouncer } from '@lumino/polling';
+import {
+  type Api,
+  ApiError,
+  type Environment,
+  type Form,
+  type Kernel,
+  type Place,
+  type Preview,
+  type Remark
+} from '../api';
+import { explain } from '../explain';
+import {
+  type IConfigSchema,
+  missingFields,
+  schemaDefaults,
+  suggestedEnvironment,
+  toConfig,
+  toValues,
+  type Values
+} from './values';
+
+const CHECK_DELAY_MS = 300;
+const TAKEN = 409;
+
+/**
+ * What a form is about and begins with.
+ */
+export interface IFormOptions {
+  api: Api;
+  trans: TranslationBundle;
+  form: Form;
+  environments: readonly Environment[];
+  /** What the user has set for all new kernels. */
+  settings?: ReadonlyPartialJSONObject;
+  /** What a command asks for this kernel; goes before the settings. */
+  args?: ReadonlyPartialJSONObject;
+  /** The kernel to edit; without it the form is for a new one. */
+  kernel?: Kernel;
+}
+
+/**
+ * The state of the form, and its talk with the server.
+ */
+export class FormModel extends VDomModel {
+  constructor(options: IFormOptions) {
+    super();
+    const { api, trans, form, environments, kernel } = options;
+    this._api = api;
+    this.trans = trans;
+    this.schema = form.schema as unknown as IConfigSchema;
+    this.uiSchema = form.uiSchema;
+    this.places = form.places;
+    this.environments = environments;
+    this.kernel = kernel;
+    this._values = initialValues(options, this.schema);
+    this.opensAdvanced = this._surprising(options.args ?? {});
+    this._checkSoon();
+  }
+
+  readonly trans: TranslationBundle;
+  readonly schema: IConfigSchema;
+  readonly uiSchema: Form['uiSchema'];
+  readonly places: readonly Place[];
+  readonly environments: readonly Environment[];
+  readonly kernel: Kernel | undefined;
+
+  /**
+   * Whether a command has filled in what is folded away. A link in a notebook can be a command, and
+   * nobody should create what they have not seen.
+   */
+  readonly opensAdvanced: boolean;
+
+  get values(): Values {
+    return this._values;
+  }
+
+  /**
+   * What the server would have written for the last values that it took.
+   */
+  get preview(): Preview | null {
+    return this._preview;
+  }
+
+  /**
+   * Whether the kernel is being written.
+   */
+  get isBusy(): boolean {
+    return this._isBusy;
+  }
+
+  /**
+   * The last attempt to write the kernel; its result is null when there was none, or it failed.
+   */
+  get submission(): Promise<Kernel | null> {
+    return this._submission;
+  }
+
+  /**
+   * What is wrong, field by field. Text that is being typed is not wrong yet.
+   */
+  get errors(): readonly Remark[] {
+    return [...this._textErrors, ...this._serverErrors].filter(
+      ({ field }) => field !== this._typing
+    );
+  }
+
+  get advice(): readonly Remark[] {
+    return this._preview?.advice ?? [];
+  }
+
+  isAdvanced(field: string): boolean {
+    const layout = this.uiSchema[field] as
+      { 'ui:options'?: { advanced?: boolean } } | undefined;
+    return layout?.['ui:options']?.advanced === true;
+  }
+
+  /**
+   * Take what stands in the inputs after one of them was changed.
+   */
+  change(values: Values, field: string): void {
+    this._values = values;
+    this._typing = field;
+    this._textErrors = [
+      ...this._textErrors.filter(error => error.field !== field),
+      ...this._readErrors().filter(error => error.field === field)
+    ];
+    this._serverErrors = this._serverErrors.filter(
+      error => error.field !== field && error.field !== ''
+    );
+    this._checkSoon();
+    this.stateChanged.emit();
+  }
+
+  /**
+   * Take note that nobody types into a field any more, so that what is wrong with it can be said.
+   */
+  leave(): void {
+    if (this._typing !== null) {
+      this._typing = null;
+      this.stateChanged.emit();
+    }
+  }
+
+  /**
+   * Write the kernel, once however often it is asked for.
+   */
+  submit(): Promise<Kernel | null> {
+    if (!this._isBusy) {
+      this._submission = this._submit();
+    }
+    return this._submission;
+  }
+
+  dispose(): void {
+    if (!this.isDisposed) {
+      this._check.dispose();
+      super.dispose();
+    }
+  }
+
+  private async _submit(): Promise<Kernel | null> {
+    const { config, errors } = toConfig(this._values, this.schema, this.trans);
+    this._typing = null;
+    this._round++;
+    this._textErrors = [
+      ...missingFields(this._values, this.schema, this.trans),
+      ...errors
+    ];
+    if (this._textErrors.length > 0) {
+      this.stateChanged.emit();
+      return null;
+    }
+    this._isBusy = true;
+    this._serverErrors = [];
+    this.stateChanged.emit();
+    try {
+      return await (this.kernel
+        ? this._api.edit(this.kernel, config)
+        : this._api.create(config));
+    } catch (error) {
+      this._serverErrors = this._explain(error);
+      return null;
+    } finally {
+      this._isBusy = false;
+      this.stateChanged.emit();
+    }
+  }
+
+  private _readErrors(): Remark[] {
+    return toConfig(this._values, this.schema, this.trans).errors;
+  }
+
+  private _checkSoon(): void {
+    // The answer to what stood there before says nothing any more.
+    this._due = ++this._round;
+    // A form that somebody has only begun is not wrong yet.
+    if (missingFields(this._values, this.schema, this.trans).length === 0) {
+      this._check.invoke().catch(() => undefined);
+    }
+  }
+
+  private async _checkNow(): Promise<void> {
+    const round = this._round;
+    const { config, errors } = toConfig(this._values, this.schema, this.trans);
+    if (errors.length > 0 || this._due !== round || this.isDisposed) {
+      return;
+    }
+    let preview = this._preview;
+    let problems: Remark[] = [];
+    try {
+      preview = await this._api.preview(config, this.kernel !== undefined);
+    } catch (error) {
+      if (!(error instanceof ApiError)) {
+        // Whoever goes on typing need not know; whoever presses the button will.
+        return;
+      }
+      problems = this._explain(error);
+      if (error.status === TAKEN) {
+        this._typing = null;
+      }
+    }
+    if (round === this._round && !this.isDisposed) {
+      this._preview = preview;
+      this._serverErrors = problems;
+      this.stateChanged.emit();
+    }
+  }
+
+  private _explain(error: unknown): Remark[] {
+    if (error instanceof ApiError && error.errors.length > 0) {
+      const { errors, status } = error;
+      return errors.map(remark => this._placed(remark, status));
+    }
+    return [{ field: '', message: explain(error, this.trans) }];
+  }
+
+  /**
+   * Put a remark where it is seen: a name that nobody typed was made from the label, and is taken
+   * because the label is; and what is on no field of this form goes above the buttons.
+   */
+  private _placed({ field, message }: Remark, status: number): Remark {
+    if (field === 'name' && !this._values.name && status === TAKEN) {
+      return { field: 'display_name', message };
+    }
+    return { field: field in this.schema.properties ? field : '', message };
+  }
+
+  private _surprising(args: ReadonlyPartialJSONObject): boolean {
+    return Object.keys(toValues(args, this.schema)).some(field =>
+      this.isAdvanced(field)
+    );
+  }
+
+  private readonly _api: Api;
+  private readonly _check = new Debouncer(
+    () => this._checkNow(),
+    CHECK_DELAY_MS
+  );
+  private _values: Values;
+  private _textErrors: Remark[] = [];
+  private _serverErrors: Remark[] = [];
+  private _preview: Preview | null = null;
+  private _typing: string | null = null;
+  private _isBusy = false;
+  private _submission: Promise<Kernel | null> = Promise.resolve(null);
+  /** Counts the changes and attempts, to know an answer that comes too late. */
+  private _round = 0;
+  /** The round that the next check belongs to. */
+  private _due = 0;
+}
+
+function initialValues(options: IFormOptions, schema: IConfigSchema): Values {
+  const { form, environments, kernel, settings = {}, args = {} } = options;
+  if (kernel) {
+    const { config, name, place } = kernel;
+    return toValues({ ...config, name, place }, schema);
+  }
+  const environment = suggestedEnvironment(environments);
+  return {
+    ...(environment && { environment }),
+    ...schemaDefaults(schema),
+    ...toValues(form.defaults as ReadonlyPartialJSONObject, schema),
+    ...toValues(settings, schema),
+    ...toValues(args, schema)
+  };
+}

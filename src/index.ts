@@ -1,0 +1,4 @@
+import { commandsPlugin } from './commands';
+import { refreshPlugin } from './refresh';
+
+export default [commandsPlugin, refreshPlugin];

@@ -1,0 +1,36 @@
+import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import type { Event } from '@jupyterlab/services';
+import { Debouncer } from '@lumino/polling';
+
+/**
+ * The event that the server emits after every change of a kernel.
+ */
+export const KERNEL_EVENT =
+  'https://events.jupyter.org/jupyterlab_pyspark_kernels/kernel/v1';
+
+/**
+ * Several changes within this time make one refresh.
+ */
+const REFRESH_DELAY_MS = 100;
+
+export const refreshPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'jupyterlab-pyspark-kernels:refresh',
+  description:
+    'Lists new and changed PySpark kernels at once, whichever window or program changed them.',
+  autoStart: true,
+  activate: app => {
+    const { events, kernelspecs } = app.serviceManager;
+    const refresh = new Debouncer(
+      () => kernelspecs.refreshSpecs(),
+      REFRESH_DELAY_MS
+    );
+    const onEvent = (_: Event.IManager, event: Event.Emission): void => {
+      if (event.schema_id === KERNEL_EVENT) {
+        refresh
+          .invoke()
+          .catch(error => console.warn('The kernels were not listed:', error));
+      }
+    };
+    events.stream.connect(onEvent);
+  }
+};
