@@ -140,7 +140,7 @@ function addCommands(
     execute: args =>
       orExplain(trans.__('No PySpark kernel was created'), async () => {
         const kernel = await showDialog({
-          settings: await userSettings(settings),
+          settings: await formSettings(settings),
           args
         });
         if (kernel) {
@@ -213,13 +213,13 @@ function addCommands(
 }
 
 /**
- * Give what the user has set; the schema's own defaults are the server's business.
+ * Give what the user has set, and an administrator for everybody in overrides.json.
  */
-async function userSettings(
+async function formSettings(
   registry: ISettingRegistry | null
 ): Promise<ReadonlyPartialJSONObject> {
   try {
-    return (await registry?.load(PLUGIN_ID))?.user ?? {};
+    return (await registry?.load(PLUGIN_ID))?.composite ?? {};
   } catch (error) {
     console.warn(`The settings of ${PLUGIN_ID} were not read:`, error);
     return {};

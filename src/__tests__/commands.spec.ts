@@ -20,7 +20,7 @@ function activate(
   given: {
     launcher?: { add: jest.Mock };
     palette?: { addItem: jest.Mock };
-    user?: object;
+    settings?: object;
   } = {}
 ): void {
   commands = new CommandRegistry();
@@ -32,7 +32,9 @@ function activate(
       kernelspecs: { refreshSpecs }
     }
   };
-  const registry = given.user && { load: async () => ({ user: given.user }) };
+  const registry = given.settings && {
+    load: async () => ({ composite: given.settings })
+  };
   void commandsPlugin.activate(
     app as unknown as JupyterFrontEnd,
     (given.launcher ?? null) as ILauncher | null,
@@ -102,7 +104,7 @@ describe('the plugin', () => {
 
 describe('creating', () => {
   it('only fills in what a command was given, and writes nothing', async () => {
-    activate({ user: { executor_memory: '3g', master: 'yarn' } });
+    activate({ settings: { executor_memory: '3g', master: 'yarn' } });
     const done = commands.execute(CommandIDs.create, {
       display_name: 'From a link',
       master: 'local[1]'

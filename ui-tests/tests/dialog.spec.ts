@@ -1,7 +1,9 @@
 import AxeBuilder from '@axe-core/playwright';
+import { resolve } from 'path';
 import { expect, test } from './fixtures';
 
 const WORKSPACE = process.env.PYSPARK_KERNELS_WORKSPACE ?? '';
+const PICTURE = resolve(__dirname, '../../docs/images/dialog.png');
 
 for (const theme of ['light', 'dark'] as const) {
   test(`nobody is shut out of the dialog (${theme})`, async ({
@@ -51,7 +53,7 @@ test('the picture in the README', async ({ page, dialog }) => {
   await dialog.field('Executor memory').fill('');
   await expect(dialog.around('executor_memory')).not.toContainText('Hint:');
   await dialog.field('Name').focus();
-  await page.screenshot({ path: '../docs/images/dialog.png' });
+  await page.screenshot({ path: PICTURE });
 });
 
 test('the server says what is wrong while a person types, at the field', async ({
