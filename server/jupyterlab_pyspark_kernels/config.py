@@ -198,8 +198,8 @@ def _with_names(data: dict[str, Any]) -> dict[str, Any]:
         derived = label_to_name(label)
         if not derived:
             raise wrong(
-                "No kernel name can be made of this name, which has no digit and none of the letters "
-                "a to z. Fill in the kernel name under Advanced",
+                "No kernel name can be made of this name, which has no digit and no letter a to z. "
+                "Fill in the kernel name under Advanced",
                 field="name",
             )
         return {**data, "name": derived}
