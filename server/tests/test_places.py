@@ -1,0 +1,58 @@
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jupyterlab_pyspark_kernels.places import directory_place, find_places, why_not_writable
+
+
+def test_the_users_own_place_comes_first_and_none_twice(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("shared", "user", "shared")]
+    places = find_places(paths, str(tmp_path / "user"))
+    assert [(place.id == "user", place.shared) for place in places] == [
+        (True, False),
+        (False, True),
+    ]
+    assert [place.kernels.parent.name for place in places] == ["user", "shared"]
+
+
+def test_ids_need_no_quoting_and_differ() -> None:
+    places = find_places(["/opt/a b", "/opt/a-b", "/OPT/A_B", "/", "/user"], "/home/me")
+    ids = [place.id for place in places]
+    assert ids == ["user", "opt-a-b", "opt-a-b.2", "opt-a-b.3", "root", "user.1"]
+
+
+def test_a_place_that_is_not_there_yet_is_writable(tmp_path: Path) -> None:
+    assert directory_place(tmp_path / "a" / "b" / "kernels").writable
+
+
+def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    reason = why_not_writable(tmp_path / "data" / "kernels")
+    assert reason == f"{tmp_path}/data is not a directory."
+
+
+@pytest.fixture
+def protected(tmp_path: Path) -> Iterator[Path]:
+    """A directory that not even root can write to."""
+    path = tmp_path / "data"
+    path.mkdir()
+    if os.getuid() != 0:
+        path.chmod(0o555)
+        yield path
+        path.chmod(0o755)
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(path)]
+    if subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("this machine does not let root mount")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def test_a_protected_directory_is_told_with_the_remedy(protected: Path) -> None:
+    reason = why_not_writable(protected / "kernels")
+    assert reason is not None
+    assert reason.startswith(str(protected))
+    assert "read-only" in reason or "Ask whoever administers it" in reason
