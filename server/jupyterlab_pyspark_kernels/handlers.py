@@ -52,6 +52,9 @@ class Handler(APIHandler):
     async def prepare(self, **options: Any) -> None:
         """Authenticate, then refuse a body that is too large or not JSON before it arrives."""
         await super().prepare(**options)
+        if not self.current_user:
+            # The verbs check it as well; a stranger must not even learn what they would accept.
+            raise web.HTTPError(403)
         length = self.request.headers.get("Content-Length", "0")
         if length.isdigit() and int(length) > MAX_BODY:
             self._refuse(_too_large())

@@ -339,16 +339,22 @@ async def test_every_change_is_told_to_every_window(
 # --- who may ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
 @pytest.mark.parametrize(("route", "verb"), VERBS)
 async def test_nobody_gets_in_without_a_token(
-    route: str, verb: str, http_server_client: AsyncHTTPClient, jp_base_url: str, jp_serverapp: Any
+    route: str,
+    verb: str,
+    kind: str,
+    http_server_client: AsyncHTTPClient,
+    jp_base_url: str,
+    jp_serverapp: Any,
 ) -> None:
     body = "{}" if verb in ("post", "put") else None
     with pytest.raises(HTTPClientError) as caught:
         await http_server_client.fetch(
             f"{jp_base_url}{NAMESPACE}/{path_of(route)}",
             method=verb.upper(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": kind},
             follow_redirects=False,
             body=body,
         )
