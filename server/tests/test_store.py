@@ -187,13 +187,17 @@ def test_flipping_a_directory_to_a_link_lets_nothing_out(tmp_path: Path) -> None
     thread = threading.Thread(target=flip)
     thread.start()
     try:
-        for number in range(300):
+        deadline = time.monotonic() + 60
+        number = 0
+        # On a busy machine the two threads take turns unevenly.
+        while flips < 300 and time.monotonic() < deadline:
+            number += 1
             with suppress(KernelError):
                 store.create(place, f"k{number}", FILES)
     finally:
         done.set()
         thread.join()
-    assert flips > 300
+    assert flips >= 300
     assert list(outside.iterdir()) == []
 
 
