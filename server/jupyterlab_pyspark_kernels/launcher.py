@@ -9,6 +9,7 @@ and sent over the comm `pyspark-kernels`; what Spark's JVM prints goes to a log 
 
 from __future__ import annotations
 
+import ast
 import atexit
 import io
 import json
@@ -31,8 +32,10 @@ COMM_TARGET = "pyspark-kernels"
 JOB_TAG = "pyspark-kernels-cell"
 
 _WAITING_WORDS = {*NAMES, "getOrCreate", "SparkContext"}
+_STARTED = time.monotonic()
 _PROBE_SECONDS = 3
 _STOP_SECONDS = 4
+_CANCEL_PAUSES = (0.1, 0.3, 1)
 _ORDERLY_EXITS = (0, 143, -15)
 _POLL_SECONDS = 1
 _QUIET_POLL_SECONDS = 5
@@ -60,15 +63,16 @@ class Status:
     def __init__(self, connection_file: Path) -> None:
         folder = connection_file.parent / "pyspark-kernels"
         folder.mkdir(mode=0o700, exist_ok=True)
-        kernel_id = connection_file.stem.replace("kernel-", "", 1)
+        kernel_id = re.sub("^kernel-", "", connection_file.stem)
         _sweep(folder, connection_file.parent)
         self.path = folder / f"{kernel_id}.json"
         self.log = folder / f"{kernel_id}.log"
         self.log_file = os.open(
             self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
-        self._started = time.monotonic()
+        # Held while listeners are called, so that they hear of the changes in their order.
         self._lock = threading.Lock()
+        self._closed = False
         self._listeners: List[Callable[[Dict[str, Any]], None]] = []
         self._content: Dict[str, Any] = {
             "version": 1,
@@ -90,27 +94,30 @@ class Status:
     def __getitem__(self, key: str) -> Any:
         return self._content[key]
 
-    def content(self) -> Dict[str, Any]:
-        """Give a copy of everything that is known."""
-        with self._lock:
-            return {**self._content, "stages": dict(self._content["stages"])}
-
     def update(self, **changes: Any) -> None:
         """Take changes over; write and send them if they are any."""
         with self._lock:
-            if all(self._content[key] == value for key, value in changes.items()):
+            if self._closed or all(self._content[key] == value for key, value in changes.items()):
                 return
-            self._content.update(changes)
-            seconds = round(time.monotonic() - self._started, 3)
-            self._content["stages"].setdefault(self._content["stage"], seconds)
+            content = {**self._content, **changes}
+            seconds = round(time.monotonic() - _STARTED, 3)
+            content["stages"] = {**self._content["stages"]}
+            content["stages"].setdefault(content["stage"], seconds)
+            self._content = content
             self._write()
-        for listener in list(self._listeners):
-            listener(self.content())
+            for listener in self._listeners:
+                listener(content)
 
     def listen(self, listener: Callable[[Dict[str, Any]], None]) -> Callable[[], None]:
-        """Call a function with every change; give the function that ends this."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        """Call a function now and with every change; give the function that ends this."""
+        with self._lock:
+            self._listeners.append(listener)
+            listener(self._content)
+        return lambda: self._forget(listener)
+
+    def _forget(self, listener: Callable[[Dict[str, Any]], None]) -> None:
+        with self._lock:
+            self._listeners.remove(listener)
 
     def log_tail(self) -> str:
         """Give the last lines that Spark's JVM printed."""
@@ -123,12 +130,13 @@ class Status:
             os.ftruncate(self.log_file, 0)
             os.write(self.log_file, b"[older lines were dropped]\n")
 
-    def remove(self) -> None:
-        """Remove both files, unless they tell why Spark failed."""
-        if self._content["stage"] != "failed":
-            for path in (self.path, self.log):
-                if path.exists():
-                    path.unlink()
+    def close(self) -> None:
+        """Remove both files, unless they tell why Spark failed; take no changes any longer."""
+        with self._lock:
+            self._closed = True
+            if self._content["stage"] != "failed":
+                self.path.unlink()
+                self.log.unlink()
 
     def _write(self) -> None:
         staged = self.path.with_suffix(".tmp")
@@ -141,9 +149,14 @@ class Status:
 def _sweep(folder: Path, runtime: Path) -> None:
     """Remove what kernels left whose connection file has been gone for a day."""
     for path in folder.iterdir():
-        old = time.time() - path.stat().st_mtime > _DAY_SECONDS
-        if old and not (runtime / f"kernel-{path.stem}.json").exists():
-            path.unlink()
+        names = (f"kernel-{path.stem}.json", f"{path.stem}.json")
+        try:
+            old = time.time() - path.stat().st_mtime > _DAY_SECONDS
+            if old and not any((runtime / name).exists() for name in names):
+                path.unlink()
+        except FileNotFoundError:
+            # Another kernel, which starts or ends at this moment, took it away.
+            continue
 
 
 # --- starting Spark ----------------------------------------------------------------------------
@@ -189,9 +202,10 @@ class SparkStart:
         return self.objects
 
     def _run(self) -> None:
-        options = submit_options()
         try:
+            options = submit_options()
             self.status.update(master=options.master)
+            check_pyspark()
             probe(options.master)
             self.objects = _connect(options) if options.remote else _start(self.status)
         except Exception as error:  # noqa: BLE001 - whatever it is, the notebook has to say it
@@ -275,21 +289,21 @@ def _refusal(address: Tuple[str, int]) -> Optional[str]:
 
 def _start(status: Status) -> Dict[str, Any]:
     """Start the JVM and the session in it."""
-    find_pyspark()
     from pyspark import SparkContext
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
 
-    # The lock is PySpark's own: a getOrCreate() in a cell waits for ours instead of starting a
-    # second JVM.
+    # The lock is PySpark's own: a getOrCreate() in a cell waits for this JVM instead of starting
+    # another. It takes the builder's lock first and then this one, so ours must come after it:
+    # the other order would block both for ever.
     with SparkContext._lock:
         output = {"stdout": status.log_file, "stderr": subprocess.STDOUT}
         gateway = launch_gateway(popen_kwargs=output)
         threading.Thread(target=_reap, args=(gateway.proc, status), daemon=True).start()
         atexit.register(stop, gateway.proc)
         SparkContext._ensure_initialized(gateway=gateway)
-        status.update(stage="connecting")
-        spark = SparkSession.builder.getOrCreate()
+    status.update(stage="connecting")
+    spark = SparkSession.builder.getOrCreate()
     context = spark.sparkContext
     if context._jsc.sc().isStopped():
         raise SparkStartError(
@@ -298,7 +312,7 @@ def _start(status: Status) -> Dict[str, Any]:
         )
     wanted = context.getConf().get("spark.executor.instances")
     status.update(
-        stage="executors",
+        stage="ready" if _is_local(context.master) else "executors",
         master=context.master,
         application_id=context.applicationId,
         ui=context.uiWebUrl,
@@ -310,7 +324,6 @@ def _start(status: Status) -> Dict[str, Any]:
 
 def _connect(options: SubmitOptions) -> Dict[str, Any]:
     """Connect to a Spark Connect server; there is no JVM and no SparkContext here."""
-    find_pyspark()
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.remote(options.remote)
@@ -322,18 +335,18 @@ def _connect(options: SubmitOptions) -> Dict[str, Any]:
     return {"spark": spark, "sql": spark.sql}
 
 
-def find_pyspark() -> None:
-    """Put the PySpark of SPARK_HOME on the path, or make sure that the environment has its own.
+def check_pyspark() -> None:
+    """Make sure that there is a PySpark.
 
     Raises:
         SparkStartError: when there is none.
     """
     home = os.environ.get("SPARK_HOME")
-    if home:
-        paths = _python_of(Path(home))
-        sys.path[1:1] = paths
-        inherited = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = os.pathsep.join(paths + ([inherited] if inherited else []))
+    if home and not _python_of(Path(home)):
+        raise SparkStartError(
+            f"SPARK_HOME is {home}, which holds no Spark with Python. "
+            "Set it to the directory that has bin, jars and python."
+        )
     try:
         import py4j  # noqa: F401
         import pyspark  # noqa: F401
@@ -345,17 +358,14 @@ def find_pyspark() -> None:
 
 
 def _python_of(home: Path) -> List[str]:
-    """Find PySpark and py4j in a Spark installation, whatever their versions are."""
+    """Find PySpark and py4j in a Spark installation, of whatever version; or nothing."""
     library = home / "python" / "lib"
     # Inside an environment's own PySpark, the package is not below python, but zipped below lib.
     unpacked = (home / "python" / "pyspark" / "__init__.py").exists()
     pyspark = home / "python" if unpacked else library / "pyspark.zip"
     py4j = sorted(library.glob("py4j-*-src.zip"))
     if not (home / "bin" / "spark-submit").exists() or not py4j or not pyspark.exists():
-        raise SparkStartError(
-            f"SPARK_HOME is {home}, which holds no Spark with Python. "
-            "Set it to the directory that has bin, jars and python."
-        )
+        return []
     return [str(pyspark), str(py4j[-1])]
 
 
@@ -399,6 +409,9 @@ def _reap(jvm: subprocess.Popen[bytes], status: Status) -> None:
     seconds for children that are there, dead or not.
     """
     code = jvm.wait()
+    if status["stage"] == "failed":
+        # The first cause is the one that helps.
+        return
     if code in _ORDERLY_EXITS:
         status.update(stage="stopped", executors=0, ui=None)
     else:
@@ -420,8 +433,9 @@ def _watch(status: Status) -> None:
                 status.update(stage="stopped", executors=0, ui=None)
             else:
                 _tell_executors(status, context)
-        except (Py4JError, OSError):
-            # The context was stopped, or the JVM ended, while we asked; the next round sees it.
+        except (AttributeError, Py4JError, OSError):
+            # The context was stopped, and then has no Java object, or the JVM ended, while we
+            # asked; the next round sees it.
             pass
         coming = status["stage"] in ("connecting", "executors")
         time.sleep(_POLL_SECONDS if coming else _QUIET_POLL_SECONDS)
@@ -430,13 +444,18 @@ def _watch(status: Status) -> None:
 def _tell_executors(status: Status, context: Any) -> None:
     # The driver's own block manager is one of them.
     executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1
-    local = re.match(r"local(\[|$)", context.master) is not None
+    there = executors > 0 or _is_local(context.master) or status["stage"] == "ready"
     status.update(
-        stage="ready" if local or executors > 0 or status["stage"] == "ready" else "executors",
+        stage="ready" if there else "executors",
         executors=executors,
         application_id=context.applicationId,
         ui=context.uiWebUrl,
     )
+
+
+def _is_local(master: str) -> bool:
+    """Tell whether the driver itself does the work of executors."""
+    return re.match(r"local(\[|$)", master) is not None
 
 
 # --- in the notebook ---------------------------------------------------------------------------
@@ -458,8 +477,29 @@ class StandIn:
         """Wait, and call the real thing."""
         return self.__notebook.real(self.__name)(*args, **kwargs)
 
+    def __getitem__(self, key: Any) -> Any:
+        return self.__notebook.real(self.__name)[key]
+
     def __repr__(self) -> str:
         return f"<{self.__name}: {self.__notebook.state()}>"
+
+
+class Interruption(ast.NodeTransformer):
+    """Puts KeyboardInterrupt in the place of a cell that was interrupted while it waited.
+
+    IPython runs a cell whatever happens in the hooks before it.
+
+    Attributes:
+        pending: whether the cell that is compiled next was interrupted.
+    """
+
+    pending = False
+
+    def visit_Module(self, module: ast.Module) -> ast.Module:
+        """Replace the body of a cell."""
+        if self.pending:
+            module.body = ast.parse("raise KeyboardInterrupt").body
+        return module
 
 
 class Notebook:
@@ -474,10 +514,11 @@ class Notebook:
         self._shell = shell
         self._start = start
         self._told = False
-        self._tagged = False
-        self._interrupted = False
+        self._tagged: Any = None
+        self._interruption = Interruption()
         self._stand_ins = {name: StandIn(name, self) for name in NAMES}
         shell.push(self._stand_ins, interactive=False)
+        shell.ast_transformers.append(self._interruption)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
 
@@ -493,9 +534,6 @@ class Notebook:
         Raises:
             SparkStartError: when Spark failed, or has no such thing.
         """
-        if self._interrupted:
-            # The person interrupted this cell while it waited; it must not wait again.
-            raise KeyboardInterrupt
         objects = self._start.wait()
         if name not in objects:
             raise SparkStartError(
@@ -509,56 +547,108 @@ class Notebook:
             try:
                 self._start.settle()
             except KeyboardInterrupt:
-                self._interrupted = True
-        if self._start.failure is not None:
-            self._tell_failure(touches)
-        elif self._start.done and not self._tagged:
+                self._interruption.pending = True
+        if self._start.objects:
             self._replace_stand_ins()
+            self._tag_jobs()
+        elif not touches:
+            # A cell that touches Spark gets the failure as its own error.
+            self._tell_failure()
 
-    def _tell_failure(self, touches: bool) -> None:
-        # A cell that touches Spark gets the failure as its own error.
-        if not self._told and not touches:
+    def _after_cell(self, result: Any) -> None:
+        self._interruption.pending = False
+        self._told = self._told or isinstance(result.error_in_exec, SparkStartError)
+        self._tell_failure()
+        if _was_interrupted(result.error_in_exec):
+            self._cancel_jobs()
+
+    def _tell_failure(self) -> None:
+        if self._start.failure is not None and not self._told:
             print(self._start.failure, file=sys.stderr)
-        self._told = True
+            self._told = True
 
     def _replace_stand_ins(self) -> None:
         for name, real in self._start.objects.items():
             # A name that the person has given to something else stays theirs.
             if self._shell.user_ns.get(name) is self._stand_ins[name]:
                 self._shell.user_ns[name] = real
-        _tag_jobs(self._start.objects)
-        self._tagged = True
 
-    def _after_cell(self, result: Any) -> None:
-        self._interrupted = False
-        if isinstance(result.error_in_exec, KeyboardInterrupt) and self._start.objects:
-            _cancel_jobs(self._start.objects)
+    def _tag_jobs(self) -> None:
+        """Mark the jobs of cells, which run in this thread, so that an interrupt ends no others."""
+        current = _running_spark(self._start.objects)
+        if current is None or current is self._tagged:
+            return
+        if "sc" in self._start.objects:
+            current.addJobTag(JOB_TAG)
+            _activate(self._start.objects["spark"])
+        else:
+            current.addTag(JOB_TAG)
+        self._tagged = current
+
+    def _cancel_jobs(self) -> None:
+        # An interrupted call takes its thread in the JVM along, and the mark with it.
+        self._tagged = None
+        current = _running_spark(self._start.objects)
+        if current is None:
+            return
+        if "sc" in self._start.objects:
+            _cancel_on_a_new_connection(current)
+        else:
+            current.interruptTag(JOB_TAG)
 
 
-def _tag_jobs(objects: Dict[str, Any]) -> None:
-    """Mark the jobs of cells, which run in this thread, so that an interrupt ends no others."""
-    if "sc" in objects:
-        objects["sc"].addJobTag(JOB_TAG)
-    else:
-        objects["spark"].addTag(JOB_TAG)
+def _was_interrupted(error: Optional[BaseException]) -> bool:
+    """Tell whether an interrupt ended a cell, be it behind an error of PySpark's cleaning up."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
-def _cancel_jobs(objects: Dict[str, Any]) -> None:
+def _cancel_on_a_new_connection(context: Any) -> None:
+    """Cancel the jobs of cells; py4j closed its connection and may refuse the next for a moment."""
+    from py4j.protocol import Py4JNetworkError
+
+    for pause in _CANCEL_PAUSES:
+        try:
+            context.cancelJobsWithTag(JOB_TAG)
+        except Py4JNetworkError:
+            time.sleep(pause)
+        else:
+            return
+    print("Spark's job could not be cancelled and goes on. See Spark's UI.", file=sys.stderr)
+
+
+def _running_spark(objects: Dict[str, Any]) -> Any:
+    """Give what can mark jobs: the SparkContext that runs, or the session of Spark Connect."""
     if "sc" not in objects:
-        objects["spark"].interruptTag(JOB_TAG)
-    elif objects["sc"]._jsc is not None:
-        objects["sc"].cancelJobsWithTag(JOB_TAG)
+        return objects.get("spark")
+    from pyspark import SparkContext
+
+    # The notebook may have stopped ours and started another; without its JVM none of them runs.
+    alive = SparkContext._gateway.proc.poll() is None
+    return SparkContext._active_spark_context if alive else None
+
+
+def _activate(session: Any) -> None:
+    """Let SparkSession.getActiveSession(), which goes by thread, find the session in this one."""
+    if session.sparkContext._jsc is not None:
+        session._jvm.org.apache.spark.sql.SparkSession.setActiveSession(session._jsparkSession)
 
 
 def names_spark(code: str) -> bool:
     """Tell whether a cell names what Spark brings; comments and strings do not count."""
     try:
-        tokens = tokenize.generate_tokens(io.StringIO(code).readline)
-        words = {token.string for token in tokens if token.type == tokenize.NAME}
+        tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
     except (tokenize.TokenError, SyntaxError):
         # A magic, or a cell that IPython will refuse.
-        words = set(re.findall(r"\w+", code))
-    return not _WAITING_WORDS.isdisjoint(words)
+        return not _WAITING_WORDS.isdisjoint(re.findall(r"\w+", code))
+    # What follows a dot is somebody else's: `from pyspark.sql import functions` needs no Spark.
+    names = {
+        token.string
+        for before, token in zip([None, *tokens], tokens)
+        if token.string not in NAMES or before is None or before.string != "."
+    }
+    return not _WAITING_WORDS.isdisjoint(names)
 
 
 def serve_comm(kernel: Any, status: Status) -> None:
@@ -567,7 +657,6 @@ def serve_comm(kernel: Any, status: Status) -> None:
     def opened(comm: Any, message: Any) -> None:
         forget = status.listen(lambda content: comm.send(content))
         comm.on_close(lambda message: forget())
-        comm.send(status.content())
 
     kernel.comm_manager.register_target(COMM_TARGET, opened)
 
@@ -576,11 +665,24 @@ def serve_comm(kernel: Any, status: Status) -> None:
 
 
 def prepare_process() -> None:
-    """Make the process what `python -m ipykernel_launcher` in the notebook's folder would be."""
-    # The kernel's directory came first; `import launcher` in a notebook must not find this file.
-    sys.path[0] = ""
-    if not os.environ.get("SPARK_HOME"):
+    """Make the process what `python -m ipykernel_launcher` would be, with the chosen Spark.
+
+    The kernel's own directory leaves the path: `import launcher` in a notebook must not find this
+    file. The notebook's folder comes to the path later, when ipykernel has its own modules.
+    """
+    # Python resolves links in the path of its script, and __file__ has them.
+    if os.path.realpath(sys.path[0]) == os.path.realpath(os.path.dirname(__file__)):
+        del sys.path[0]
+    home = os.environ.get("SPARK_HOME")
+    if not home:
+        # Empty means none: PySpark finds itself.
         os.environ.pop("SPARK_HOME", None)
+        return
+    # Before the first cell, which may import PySpark without waiting.
+    paths = _python_of(Path(home))
+    sys.path[:0] = paths
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths + ([inherited] if inherited else []))
 
 
 def connection_file(arguments: List[str]) -> Path:
@@ -601,7 +703,7 @@ def main() -> None:
     app.initialize(sys.argv[1:])
     Notebook(app.shell, start)
     serve_comm(app.kernel, status)
-    atexit.register(status.remove)
+    atexit.register(status.close)
     # Only now: a JVM that starts earlier takes the processor from the kernel, whose first answer
     # then comes a quarter later, and Spark is there no sooner.
     start.begin()

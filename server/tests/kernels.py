@@ -33,14 +33,16 @@ class Answer:
 class RunningKernel:
     """A kernel that was started from a kernels directory."""
 
-    def __init__(self, kernels: Path, name: str, runtime: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self, kernels: Path, name: str, runtime: Path, env: dict[str, str], folder: Path
+    ) -> None:
         self.runtime = runtime
         specs = KernelSpecManager(kernel_dirs=[str(kernels)])
         self.manager = KernelManager(kernel_name=name, kernel_spec_manager=specs)
         self.manager.connection_file = str(runtime / f"kernel-{name}.json")
         self.marker = f"{name}-{time.monotonic_ns()}"
         self.status_file = runtime / "pyspark-kernels" / f"{name}.json"
-        self.manager.start_kernel(cwd=str(kernels.parent), env={**env, MARKER: self.marker})
+        self.manager.start_kernel(cwd=str(folder), env={**env, MARKER: self.marker})
         self.connect()
 
     def connect(self) -> None:
@@ -70,9 +72,12 @@ class RunningKernel:
                 answer.error, answer.traceback = content["ename"], content["traceback"]
             elif message["msg_type"] == "status" and content["execution_state"] == "idle":
                 break
-        reply = self.client.get_shell_msg(timeout=LIMIT_SECONDS)
-        answer.status = reply["content"]["status"]
-        return answer
+        while True:
+            # Answers to wait_for_ready() may still be under way.
+            reply = self.client.get_shell_msg(timeout=deadline - time.monotonic())
+            if reply["parent_header"].get("msg_id") == message_id:
+                answer.status = reply["content"]["status"]
+                return answer
 
     def value(self, code: str) -> str:
         """Run a cell that must succeed, and give what it shows."""
@@ -135,11 +140,16 @@ def wait_until(condition: Callable[[], object], seconds: float = LIMIT_SECONDS) 
 
 @contextmanager
 def running(
-    kernels: Path, name: str, runtime: Path, env: dict[str, str] | None = None
+    kernels: Path,
+    name: str,
+    runtime: Path,
+    env: dict[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[RunningKernel]:
-    """Start a kernel, and end it."""
+    """Start a kernel in a notebook's folder, and end it."""
     environment = {**os.environ, "IPYTHONDIR": str(runtime / "ipython")}
-    kernel = RunningKernel(kernels, name, runtime, environment if env is None else env)
+    env = environment if env is None else env
+    kernel = RunningKernel(kernels, name, runtime, env, folder or kernels.parent)
     try:
         yield kernel
     finally:
