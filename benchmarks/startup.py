@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def _first_answer(kernels: Path, name: str, code: str) -> float:
     specs = KernelSpecManager(kernel_dirs=[str(kernels)])
     manager = KernelManager(kernel_name=name, kernel_spec_manager=specs)
     started = time.perf_counter()
-    manager.start_kernel(cwd=str(kernels.parent))
+    # What the kernels print would hide the table.
+    quiet = subprocess.DEVNULL
+    manager.start_kernel(cwd=str(kernels.parent), stdout=quiet, stderr=quiet)
     client = manager.client()
     client.start_channels()
     try:
