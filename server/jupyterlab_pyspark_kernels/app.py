@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jupyter_core.paths import jupyter_data_dir, jupyter_path
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import List, Unicode
 
 from .environments import DEFAULT_ROOTS
 from .events import KERNEL_SCHEMA_FILE
 from .handlers import url_patterns
-from .places import Place, find_places
+from .places import jupyter_places
 from .service import KernelService
-
-
-def jupyter_places() -> list[Place]:
-    """List the places of this user, as `jupyter --paths` gives them."""
-    return find_places(jupyter_path(), jupyter_data_dir())
 
 
 class PySparkKernels(ExtensionApp):

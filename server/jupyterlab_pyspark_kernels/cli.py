@@ -17,10 +17,9 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpecManager
 from pydantic import BaseModel
 
-from .app import jupyter_places
 from .config import KernelConfig
 from .errors import FieldError, Invalid, KernelError, Missing, quoted
-from .places import Place, directory_place
+from .places import Place, directory_place, jupyter_places
 from .service import Kernel, KernelService
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from jupyter_core.paths import jupyter_data_dir, jupyter_path
 from pydantic import BaseModel, ConfigDict, Field
 
 USER = "user"
@@ -29,6 +30,11 @@ class Place(BaseModel):
     def writable(self) -> bool:
         """Whether this user can write to it."""
         return self.reason is None
+
+
+def jupyter_places() -> list[Place]:
+    """List the places of this user, as `jupyter --paths` gives them."""
+    return find_places(jupyter_path(), jupyter_data_dir())
 
 
 def find_places(data_directories: Iterable[str], user_directory: str) -> list[Place]:
