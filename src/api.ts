@@ -19,6 +19,11 @@ export type KernelConfig = Partial<Schemas['KernelConfig']>;
 const NAMESPACE = 'jupyterlab-pyspark-kernels';
 
 /**
+ * The reason of an answer that is no JSON.
+ */
+export const NOT_JSON = 'no-json';
+
+/**
  * A refusal of the server.
  */
 export class ApiError extends Error {
@@ -103,12 +108,25 @@ export class Api {
     if (!response.ok) {
       throw await refusal(response);
     }
-    return response.json();
+    return readJson(response);
   }
 }
 
 function kernelPath(place: string, name: string): string {
   return `kernels/${encodeURIComponent(place)}/${encodeURIComponent(name)}`;
+}
+
+/**
+ * Read an answer. A proxy whose session is over answers with a page to log in, and calls it a
+ * success.
+ */
+async function readJson<T>(response: Response): Promise<T> {
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ApiError(response.status, NOT_JSON, text.slice(0, 100));
+  }
 }
 
 /**

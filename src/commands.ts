@@ -97,10 +97,16 @@ function addCommands(
     const { showKernelDialog } = await import('./dialog');
     const kernel = await showKernelDialog({ api, trans, ...options });
     if (kernel) {
-      await serviceManager.kernelspecs.refreshSpecs();
+      await refresh();
     }
     return kernel;
   };
+
+  /** List the kernels anew. What was done stays done when that fails. */
+  const refresh = () =>
+    serviceManager.kernelspecs
+      .refreshSpecs()
+      .catch(error => console.warn('The kernels were not listed:', error));
 
   /** Show why nothing was done, and go on: nobody awaits what a click does. */
   const orExplain = async <T>(title: string, work: () => Promise<T>) => {
@@ -202,7 +208,7 @@ function addCommands(
     execute: () =>
       orExplain(trans.__('Nothing was undone'), async () => {
         const kernel = await api.undo();
-        await serviceManager.kernelspecs.refreshSpecs();
+        await refresh();
         Notification.success(
           trans.__('“%1” is as it was before.', kernel.display_name),
           { autoClose: NEWS_MS }

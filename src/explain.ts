@@ -1,6 +1,6 @@
 import { ServerConnection } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ApiError } from './api';
+import { ApiError, NOT_JSON } from './api';
 
 /**
  * Say in sentences why the server did not do what it was asked.
@@ -13,8 +13,18 @@ export function explain(error: unknown, trans: TranslationBundle): string {
       'The server cannot be reached. Check that it runs and that you are online, then try again.'
     );
   }
+  if (error instanceof Error && error.name === 'ChunkLoadError') {
+    return trans.__(
+      'A part of this page could not be loaded. Reload the page; the extension may have been updated meanwhile.'
+    );
+  }
   if (!(error instanceof ApiError)) {
     throw error;
+  }
+  if (error.reason === NOT_JSON) {
+    return trans.__(
+      'The answer did not come from Jupyter. Reload the page: perhaps you have to log in again.'
+    );
   }
   if (error.errors.length > 0) {
     return error.message;

@@ -292,7 +292,12 @@ export interface paths {
         /** Take back the last delete or edit */
         post: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Take back the last one in this place. */
+                    place?: string;
+                    /** @description Take back the last one of this kernel. */
+                    name?: string;
+                };
                 header?: never;
                 path?: never;
                 cookie?: never;

@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TypeAlias
 from filelock import FileLock, Timeout
 
 from .errors import DiskFull, KernelError, NotAllowed, StorageFailed
-from .places import Place
+from .places import Place, own_mount
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags to open a directory that must not be a link."""
@@ -53,7 +53,7 @@ def area_path(place: Place) -> Path:
 def writing(place: Place) -> Iterator[Area]:
     """Open a place for writing, alone, with an empty staging directory."""
     try:
-        place.kernels.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_tree(place.kernels, readable=place.shared)
         area = area_path(place)
         area.mkdir(mode=0o700, exist_ok=True)
         with ExitStack() as stack:
@@ -81,6 +81,16 @@ def _open(stack: ExitStack, path: str | Path, base: int | None) -> int:
     fd = os.open(path, flags, dir_fd=base)
     stack.callback(os.close, fd)
     return fd
+
+
+def _make_tree(directory: Path, readable: bool) -> None:
+    """Make a directory and those above it that are not there yet."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        if readable:
+            # Whatever the umask; a group's directories stay the group's.
+            path.chmod(0o755 | path.stat().st_mode & stat.S_ISGID)
 
 
 def _make(name: str, base: int) -> None:
@@ -140,10 +150,12 @@ def overwrite(area: Area, kernel: int, files: Files, last: str) -> None:
     remove(area.staging, "edit")
 
 
-def copy_files(directory: int) -> dict[str, bytes]:
-    """Read the files of a kernel directory."""
+def copy_files(directory: int, only: Container[str] | None = None) -> dict[str, bytes]:
+    """Read the files of a kernel directory, or those of them that `only` names."""
     files = {}
     for name in os.listdir(directory):
+        if only is not None and name not in only:
+            continue
         if stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
             with os.fdopen(fd, "rb") as file:
@@ -168,6 +180,8 @@ def _explain(error: OSError, place: Place) -> KernelError:
             "place",
             f"{where} holds a symbolic link or a file where a directory should be. Remove it.",
         )
+    if error.errno == errno.EXDEV:
+        return NotAllowed.at("place", f"{own_mount(where)} Choose another place.")
     return StorageFailed.at(
         "place", f"{where} cannot be written to: {error.strerror}. Try again, or another place."
     )

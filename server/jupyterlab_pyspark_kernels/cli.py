@@ -17,8 +17,8 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpecManager
 from pydantic import BaseModel
 
-from .config import KernelConfig
-from .errors import FieldError, Invalid, KernelError, Missing, quoted
+from .config import CONF_KEYS, KernelConfig
+from .errors import FieldError, Invalid, KernelError, Missing, NotAllowed, quoted
 from .places import Place, directory_place, jupyter_places
 from .service import Kernel, KernelService
 
@@ -101,9 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     copy = _command(commands, "copy", _copy, "Create a kernel like another one.")
     remove = _command(commands, "remove", _remove, "Take a kernel away; undo brings it back.")
-    _command(commands, "undo", _undo, "Take back the last remove or edit.")
+    undo = _command(commands, "undo", _undo, "Take back the last remove or edit.")
     for command in (show, edit, copy, remove):
         command.add_argument("kernel", metavar="NAME", help="the kernel's name")
+    undo.add_argument("kernel", metavar="NAME", nargs="?", help="only the last one of this kernel")
     copy.add_argument("new", metavar="NEW", help="the new kernel's name")
     return parser
 
@@ -170,7 +171,9 @@ def _pairs(field: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def _service(options: argparse.Namespace) -> KernelService:
-    return KernelService(KernelSpecManager(), lambda: _places(options.kernels_dir))
+    # Read now: `copy` looks for its first kernel elsewhere than where the second goes.
+    kernels_dir = options.kernels_dir
+    return KernelService(KernelSpecManager(), lambda: _places(kernels_dir))
 
 
 def _places(kernels_dir: Path | None) -> list[Place]:
@@ -215,7 +218,7 @@ def _create(service: KernelService, options: argparse.Namespace) -> None:
 
 
 def _list(service: KernelService, options: argparse.Namespace) -> None:
-    kernels = service.kernels()
+    kernels = service.kernels(_place_id(service, options))
     rows = [("NAME", "PLACE", "MASTER", "ENVIRONMENT", "")]
     for kernel in kernels:
         config = kernel.config or {}
@@ -240,16 +243,25 @@ def _show(service: KernelService, options: argparse.Namespace) -> None:
 
 def _edit(service: KernelService, options: argparse.Namespace) -> None:
     kernel = _find(service, options)
-    new = _merged(kernel.config or {}, _config_data(options), options.unset)
+    if kernel.config is None:
+        raise NotAllowed.at(
+            "name", f"{quoted(kernel.name)} cannot be edited: {kernel.problem}. Repair it by hand."
+        )
+    new = _merged(kernel.config, _config_data(options), options.unset)
     edited = service.edit(kernel.place, kernel.name, new, kernel.etag)
     _print(edited, options.json, f"Edited {edited.name}")
 
 
 def _merged(old: Mapping[str, Any], given: Mapping[str, Any], unset: list[str]) -> dict[str, Any]:
-    new = {**old, **given}
+    # A setting that has a field of its own is known by either name.
+    replaced = {field for field, key in CONF_KEYS.items() if key in given["conf"]}
+    kept = {field: value for field, value in old.items() if field not in replaced}
+    new: dict[str, Any] = {**kept, **given}
     for field in _MAPPINGS:
         new[field] = {**old.get(field, {}), **given[field]}
+    fields = {key: field for field, key in CONF_KEYS.items()}
     for name in unset:
+        name = fields.get(name, name)
         holders = [holder for holder in (new, new["conf"], new["env"]) if name in holder]
         if not holders:
             raise Invalid.at(
@@ -257,6 +269,8 @@ def _merged(old: Mapping[str, Any], given: Mapping[str, Any], unset: list[str]) 
             )
         for holder in holders:
             del holder[name]
+        # A group that was taken out whole is empty now.
+        new = {"conf": {}, "env": {}, **new}
     return new
 
 
@@ -275,7 +289,7 @@ def _remove(service: KernelService, options: argparse.Namespace) -> None:
 
 
 def _undo(service: KernelService, options: argparse.Namespace) -> None:
-    kernel = service.undo()
+    kernel = service.undo(_place_id(service, options), options.kernel)
     _print(kernel, options.json, f"{kernel.name} in {kernel.place} is as it was before")
 
 

@@ -16,6 +16,7 @@ from .clusters import FORMS
 from .errors import FieldError, Invalid, quoted
 from .fields import (
     ConfKey,
+    ConfValue,
     Count,
     EnvName,
     KernelName,
@@ -159,7 +160,7 @@ class KernelConfig(BaseModel):
         ),
     ] = None
     conf: Annotated[
-        dict[ConfKey, Value],
+        dict[ConfKey, ConfValue],
         Field(
             title="Spark settings",
             description="Any spark.* setting, one in a line: the key, a space, the value. "

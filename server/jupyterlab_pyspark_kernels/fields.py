@@ -91,6 +91,13 @@ def _value(text: str) -> str:
     return _plain(text)
 
 
+def _conf_value(text: str) -> str:
+    # Spark would keep the blank that a person did not see: `local[2] ` is no master.
+    if text != text.strip():
+        raise wrong(f"{quoted(text)} begins or ends with a space. Remove it")
+    return _value(text)
+
+
 def _path(text: str) -> str:
     if not text.startswith(("/", "~/")):
         raise wrong(
@@ -179,6 +186,7 @@ Memory = _text(_memory, pattern="^[1-9][0-9]*([bBkKmMgGtT][bB]?)?$")
 MasterUrl = _text(_master)
 ProfileName = _text(_profile)
 ConfKey = _text(_conf_key)
+ConfValue = _text(_conf_value)
 EnvName = _text(_env_name)
 Value = _text(_value)
 Count = Annotated[

@@ -223,8 +223,9 @@ class UndoHandler(Handler):
     @web.authenticated
     @authorized("write", resource=RESOURCE)
     async def post(self) -> None:
-        """Take it back."""
-        kernel = await self.call(self.service.undo)
+        """Take it back: of all kernels, or of the place or kernel that the query names."""
+        place, name = (self.get_query_argument(part, None) for part in ("place", "name"))
+        kernel = await self.call(self.service.undo, place, name)
         self.tell("undo", kernel.place, kernel.name)
         self.answer(kernel)
 

@@ -207,15 +207,13 @@ class SparkStart:
             self.status.update(master=options.master)
             check_pyspark()
             probe(options.master)
-            self.objects = _connect(options) if options.remote else _start(self.status)
+            self.objects = _connect(options, self.status) if options.remote else _start(self.status)
         except Exception as error:  # noqa: BLE001 - whatever it is, the notebook has to say it
             self._fail(error)
             return
         finally:
             self._done.set()
-        if options.remote:
-            self.status.update(stage="ready", spark_version=self.objects["spark"].version)
-        else:
+        if not options.remote:
             _watch(self.status)
 
     def _fail(self, error: Exception) -> None:
@@ -322,7 +320,7 @@ def _start(status: Status) -> Dict[str, Any]:
     return {"spark": spark, "sc": context, "sql": spark.sql}
 
 
-def _connect(options: SubmitOptions) -> Dict[str, Any]:
+def _connect(options: SubmitOptions, status: Status) -> Dict[str, Any]:
     """Connect to a Spark Connect server; there is no JVM and no SparkContext here."""
     from pyspark.sql import SparkSession
 
@@ -332,6 +330,8 @@ def _connect(options: SubmitOptions) -> Dict[str, Any]:
         if key.startswith("spark.sql."):
             builder = builder.config(key, value)
     spark = builder.getOrCreate()
+    # The version is the server's: the first thing that needs the connection.
+    status.update(stage="ready", spark_version=spark.version)
     return {"spark": spark, "sql": spark.sql}
 
 

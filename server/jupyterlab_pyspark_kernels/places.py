@@ -82,12 +82,26 @@ def why_not_writable(kernels: Path) -> str | None:
     nearest parent that exists, must be writable.
     """
     for directory in (kernels, kernels.parent):
-        existing = directory
-        while not existing.exists() and existing != existing.parent:
-            existing = existing.parent
-        if (reason := _why_not(existing)) is not None:
+        if (reason := _why_not(_nearest(directory))) is not None:
             return reason
+    if os.path.isdir(kernels) and os.stat(kernels).st_dev != os.stat(kernels.parent).st_dev:
+        return own_mount(kernels)
     return None
+
+
+def own_mount(kernels: Path) -> str:
+    """Say why nothing is renamed into a kernels directory that is a mount by itself."""
+    return (
+        f"{kernels} is a disk of its own, so nothing beside it can be moved into it whole. "
+        f"Mount {kernels.parent} instead."
+    )
+
+
+def _nearest(directory: Path) -> Path:
+    # Not Path.exists, which raises where a directory on the way is closed.
+    while not os.path.lexists(directory) and directory != directory.parent:
+        directory = directory.parent
+    return directory
 
 
 def _why_not(directory: Path) -> str | None:
@@ -95,7 +109,7 @@ def _why_not(directory: Path) -> str | None:
         read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
     except OSError as error:
         return f"{directory} cannot be looked at: {error.strerror}."
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         return f"{directory} is not a directory."
     if read_only:
         return f"{directory} is on a read-only disk."

@@ -15,6 +15,7 @@ from typing import Any
 
 from .clusters import parse_master
 from .config import CONF_KEYS, KernelConfig
+from .errors import Invalid
 
 Kernelspec = dict[str, Any]
 """The content of a kernel.json."""
@@ -26,6 +27,14 @@ _ADDRESS_FIELDS = {"name", "place"}
 """Told by where the kernel lies, so that a copied directory does not lie about itself."""
 
 _HASH_SEED = "PYTHONHASHSEED"
+
+MAX_SUBMIT_ARGS = 96 * 1024
+"""Bytes of PYSPARK_SUBMIT_ARGS. Linux starts no process with a variable of 128 KiB (execve(2),
+MAX_ARG_STRLEN), and the JVM gets each setting with its quoting."""
+
+MAX_ENV = 256 * 1024
+"""Bytes of all variables that a person sets. Linux counts them against a quarter of the stack's
+limit, 2 MiB by default, which the server's own variables share (execve(2))."""
 
 _SHORT_OPTIONS = {
     "--master": "spark.master",
@@ -113,6 +122,7 @@ def submit_args(config: KernelConfig) -> str:
     """Give the text that PySpark splits, like a shell, into the arguments of spark-submit.
 
     Raises:
+        Invalid: when there is more than a process can be given.
         AssertionError: when the quoted text does not read back as the same arguments.
 
     """
@@ -124,6 +134,7 @@ def submit_args(config: KernelConfig) -> str:
     text = shlex.join(tokens)
     if shlex.split(text) != tokens:
         raise AssertionError("the quoted submit arguments do not read back")
+    _check_size(config, text)
     return text
 
 
@@ -139,6 +150,23 @@ def settings(config: KernelConfig) -> dict[str, str]:
         f"spark.executorEnv.{_HASH_SEED}": config.env.get(_HASH_SEED, "0"),
     }
     return {**ours, **fields, **config.conf}
+
+
+def _check_size(config: KernelConfig, text: str) -> None:
+    size = len(text.encode())
+    if size > MAX_SUBMIT_ARGS:
+        raise Invalid.at(
+            "conf",
+            f"All settings together make {size // 1024} KiB, and a program's variable holds at "
+            f"most {MAX_SUBMIT_ARGS // 1024} KiB. Move some to the spark-defaults.conf of the "
+            "Spark installation.",
+        )
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in config.env.items())
+    if size > MAX_ENV:
+        raise Invalid.at(
+            "env",
+            f"All variables together make {size // 1024} KiB. Use at most {MAX_ENV // 1024} KiB.",
+        )
 
 
 def _escaped(value: str) -> str:

@@ -254,6 +254,18 @@ _PATHS: Schema = {
     "/undo": {
         "post": {
             "summary": "Take back the last delete or edit",
+            "parameters": [
+                {
+                    "name": name,
+                    "in": "query",
+                    "description": description,
+                    "schema": {"type": "string"},
+                }
+                for name, description in (
+                    ("place", "Take back the last one in this place."),
+                    ("name", "Take back the last one of this kernel."),
+                )
+            ],
             "requestBody": {
                 "required": True,
                 "content": {"application/json": {"schema": {"type": "object"}}},

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
@@ -107,6 +108,8 @@ class KernelService:
     ) -> None:
         self._specs = specs
         self.places = find_places
+        # Nobody takes a name or a label between the look whether it is free and the writing.
+        self._alone = Lock()
         self._environment_roots = environment_roots
         self._workspace = workspace
 
@@ -123,11 +126,16 @@ class KernelService:
             return {"spark_home": spark_home}
         return {}
 
-    def kernels(self) -> list[Kernel]:
-        """List our kernels of all places, and those that cannot be read."""
+    def kernels(self, place_id: str | None = None) -> list[Kernel]:
+        """List our kernels of all places or of one, and those that cannot be read.
+
+        Raises:
+            Invalid: when there is no such place.
+
+        """
         found = self._specs.find_kernel_specs()
         kernels = []
-        for place in self.places():
+        for place in self.places() if place_id is None else [self._place(place_id)]:
             for name in store.names(place):
                 kernel = self._describe(place, name, found)
                 if kernel is not None:
@@ -172,8 +180,9 @@ class KernelService:
             KernelError: what is wrong; nothing has been written then.
 
         """
-        config, place = self._checked(data, editing=False)
-        store.create(place, config.name, _files(render(config, _user())))
+        with self._alone:
+            config, place = self._checked(data, editing=False)
+            store.create(place, config.name, _files(render(config, _user())))
         return self.kernel(place.id, config.name)
 
     def edit(self, place_id: str, name: str, data: object, etag: str) -> Kernel:
@@ -190,17 +199,18 @@ class KernelService:
 
         """
         old = self._ours(self._place(place_id), name)
-        config, place = self._checked(data, editing=True)
-        if (config.place, config.name) != (place_id, name):
-            raise Invalid.at(
-                "name",
-                f"The kernel is {quoted(name)} in {place_id}; an edit cannot move it to "
-                f"{quoted(config.name)} in {config.place}. Copy it instead.",
-            )
         creator = old.spec["metadata"][METADATA_KEY].get("created_by") or _user()
-        before = render(read_config({**read(old.spec), "name": name, "place": place_id}), creator)
-        spec = merge(old.spec, before, render(config, creator))
-        store.replace(place, name, _files(spec), etag)
+        before = render(_read_kernel(old.spec, place_id, name), creator)
+        with self._alone:
+            config, place = self._checked(data, editing=True)
+            if (config.place, config.name) != (place_id, name):
+                raise Invalid.at(
+                    "name",
+                    f"The kernel is {quoted(name)} in {place_id}; an edit cannot move it to "
+                    f"{quoted(config.name)} in {config.place}. Copy it instead.",
+                )
+            spec = merge(old.spec, before, render(config, creator))
+            store.replace(place, name, _files(spec), etag)
         return self.kernel(place.id, name)
 
     def copy(self, place_id: str, name: str, new_name: str, new_place: str | None = None) -> Kernel:
@@ -230,18 +240,27 @@ class KernelService:
         self._ours(place, name)
         store.delete(place, name)
 
-    def undo(self) -> Kernel:
+    def undo(self, place_id: str | None = None, name: str | None = None) -> Kernel:
         """Take back this user's last delete or edit.
+
+        Args:
+            place_id: take back the last one in this place.
+            name: take back the last one of this kernel, so that a later change of another kernel,
+                which perhaps cannot be taken back, does not stand before it.
 
         Raises:
             KernelError: when there is none, or it cannot be taken back.
 
         """
-        changes = [change for place in self.places() for change in store.undos(place)[:1]]
+        places = self.places() if place_id is None else [self._place(place_id)]
+        changes = [change for place in places for change in store.undos(place)]
+        changes = [change for change in changes if name in (None, change.name)]
         if not changes:
-            raise Missing.at("name", "There is nothing to undo.")
+            of = "" if name is None else f" of {quoted(name)}"
+            raise Missing.at("name", f"There is nothing to undo{of}.")
         last = max(changes, key=lambda change: change.when)
-        store.undo(last)
+        with self._alone:
+            store.undo(last)
         return self.kernel(last.place.id, last.name)
 
     # --- below ---------------------------------------------------------------------------------
@@ -313,6 +332,23 @@ class KernelService:
             return None
         except (store.Unreadable, NotReadable, Invalid) as error:
             return _unreadable(place, name, hidden_by, str(error))
+
+
+def _read_kernel(spec: Kernelspec, place_id: str, name: str) -> KernelConfig:
+    """Read what a kernel of ours was made from.
+
+    Raises:
+        NotAllowed: when that has been damaged, so that an edit would lose what is there.
+
+    """
+    try:
+        return read_config({**read(spec), "name": name, "place": place_id})
+    except (NotReadable, Invalid) as error:
+        raise NotAllowed.at(
+            "name",
+            f"{quoted(name)} cannot be edited, as what it was made from cannot be read: {error}. "
+            "Repair its kernel.json, or remove it and create it anew.",
+        ) from None
 
 
 def _kernel(place: Place, name: str, stored: store.StoredKernel, hidden_by: str | None) -> Kernel:

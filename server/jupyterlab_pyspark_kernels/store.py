@@ -11,18 +11,22 @@ import errno
 import hashlib
 import json
 import os
-import re
 import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from .area import DIRECTORY, Area, Files, area_path, copy_files, overwrite, remove, stage, writing
-from .errors import EditedMeanwhile, Missing, Taken, quoted
+from .errors import EditedMeanwhile, Missing, NotAllowed, Taken, quoted
 from .places import Place
 
 KERNEL_JSON = "kernel.json"
 MAX_KERNEL_JSON = 1024 * 1024
 """Bytes of a kernel.json that are read at most."""
+
+_ABOUT = "about.json"
 
 
 class Unreadable(Exception):
@@ -51,7 +55,8 @@ class Undo:
         place: where the kernel is or was.
         name: the kernel's name.
         action: what was done to it.
-        number: grows with every change of this user in this place.
+        written: the etag of what an edit wrote; empty for a delete.
+        entry: the directory that keeps what was there before.
         when: nanoseconds since the epoch, to order the changes of several places.
 
     """
@@ -59,7 +64,8 @@ class Undo:
     place: Place
     name: str
     action: Literal["delete", "edit"]
-    number: int
+    written: str
+    entry: str
     when: int
 
 
@@ -92,21 +98,29 @@ def read(place: Place, name: str) -> StoredKernel:
     try:
         # Non-blocking, so that a FIFO in place of the file cannot hang the server.
         fd = os.open(place.kernels / name / KERNEL_JSON, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        raise Missing.at("name", f"There is no kernel {quoted(name)} in {place.id}.") from None
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise _missing(place, name) from None
         raise Unreadable(f"kernel.json cannot be opened: {error.strerror}") from None
     with os.fdopen(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise Unreadable("kernel.json is not a file")
         content = file.read(MAX_KERNEL_JSON + 1)
-    return StoredKernel(_parse(content), hashlib.sha256(content).hexdigest()[:32])
+    return StoredKernel(_parse(content), _etag(content))
+
+
+def _etag(kernel_json: bytes) -> str:
+    return hashlib.sha256(kernel_json).hexdigest()[:32]
 
 
 def _check_component(place: Place, name: str) -> None:
     # Requests bring names that no kernel can have; `..` would be the place's own parent.
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise Missing.at("name", f"There is no kernel {quoted(name)} in {place.id}.")
+        raise _missing(place, name)
+
+
+def _missing(place: Place, name: str) -> Missing:
+    return Missing.at("name", f"There is no kernel {quoted(name)} in {place.id}.")
 
 
 def _parse(content: bytes) -> dict[str, Any]:
@@ -139,7 +153,10 @@ def create(place: Place, name: str, files: Files) -> None:
             os.rename(name, name, src_dir_fd=area.staging, dst_dir_fd=area.kernels)
         except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-                raise _taken(place, name) from None
+                raise Taken.at(
+                    "name",
+                    f"{quoted(name)} exists already in {place.kernels}. Choose another name.",
+                ) from None
             raise
         os.fsync(area.kernels)
 
@@ -154,17 +171,14 @@ def replace(place: Place, name: str, files: Files, etag: str) -> None:
 
     """
     _check_component(place, name)
-    with writing(place) as area:
-        kernel = _open_kernel(place, area, name)
-        try:
-            if read(place, name).etag != etag:
-                raise EditedMeanwhile.at(
-                    "name", f"{quoted(name)} was changed meanwhile. Reload it and edit it again."
-                )
-            _remember(area, name, "edit", copy_files(kernel))
+    with writing(place) as area, _open_kernel(place, area, name) as kernel:
+        if read(place, name).etag != etag:
+            raise EditedMeanwhile.at(
+                "name", f"{quoted(name)} was changed meanwhile. Reload it and edit it again."
+            )
+        about = {"action": "edit", "name": name, "written": _etag(files[KERNEL_JSON])}
+        with _remembering(area, about, copy_files(kernel, files)):
             overwrite(area, kernel, files, last=KERNEL_JSON)
-        finally:
-            os.close(kernel)
 
 
 def delete(place: Place, name: str) -> None:
@@ -176,25 +190,36 @@ def delete(place: Place, name: str) -> None:
 
     """
     _check_component(place, name)
-    with writing(place) as area:
-        if not exists(place, name):
-            raise Missing.at("name", f"There is no kernel {quoted(name)} in {place.id}.")
-        entry = _remember(area, name, "delete", {})
-        os.rename(name, f"{entry}/kernel", src_dir_fd=area.kernels, dst_dir_fd=area.undo)
+    with writing(place) as area, _open_kernel(place, area, name):
+        about = {"action": "delete", "name": name, "written": ""}
+        with _remembering(area, about, {}) as entry:
+            os.rename(name, f"{entry}/kernel", src_dir_fd=area.kernels, dst_dir_fd=area.undo)
         os.fsync(area.kernels)
+
+
+# --- taking back -------------------------------------------------------------------------------
 
 
 def undos(place: Place) -> list[Undo]:
     """List what can be taken back in a place, the last change first."""
-    directory = area_path(place) / "undo"
     found = []
-    for path in directory.glob("*/kernel"):
-        match = re.fullmatch(r"([0-9]{8})-(delete|edit)-(.+)", path.parent.name)
-        if match:
-            action: Literal["delete", "edit"] = "delete" if match[2] == "delete" else "edit"
-            when = path.parent.stat().st_mtime_ns
-            found.append(Undo(place, match[3], action, int(match[1]), when))
-    return sorted(found, key=lambda change: change.number, reverse=True)
+    for path in (area_path(place) / "undo").glob("*/kernel"):
+        if (change := _read_undo(place, path.parent)) is not None:
+            found.append(change)
+    return sorted(found, key=lambda change: change.entry, reverse=True)
+
+
+def _read_undo(place: Place, entry: Path) -> Undo | None:
+    try:
+        about = json.loads((entry / _ABOUT).read_bytes())
+        when = (entry / _ABOUT).stat().st_mtime_ns
+    except (OSError, ValueError):
+        # Another process is taking it back, or it was tampered with.
+        return None
+    # The edit of a kernel that is gone has nothing to be taken back from.
+    if about["action"] == "edit" and not exists(place, about["name"]):
+        return None
+    return Undo(place, about["name"], about["action"], about["written"], entry.name, when)
 
 
 def undo(change: Undo) -> None:
@@ -202,56 +227,81 @@ def undo(change: Undo) -> None:
 
     Raises:
         Taken: when the name has been given to another kernel since.
+        EditedMeanwhile: when the kernel has been changed by other means since.
         Missing: when the change was taken back already, or its kernel is gone.
         KernelError: when the file system refuses.
 
     """
     with writing(change.place) as area:
-        entry = f"{change.number:08}-{change.action}-{change.name}"
         try:
-            kept = os.open(f"{entry}/kernel", DIRECTORY, dir_fd=area.undo)
+            kept = os.open(f"{change.entry}/kernel", DIRECTORY, dir_fd=area.undo)
         except FileNotFoundError:
             raise Missing.at("name", "There is nothing to undo.") from None
         try:
             if change.action == "delete":
-                _bring_back(area, change, entry)
+                _bring_back(area, change)
             else:
-                kernel = _open_kernel(change.place, area, change.name)
-                try:
-                    overwrite(area, kernel, copy_files(kept), last=KERNEL_JSON)
-                finally:
-                    os.close(kernel)
+                _take_back(area, change, copy_files(kept))
         finally:
             os.close(kept)
-        remove(area.undo, entry)
+        remove(area.undo, change.entry)
 
 
-def _bring_back(area: Area, change: Undo, entry: str) -> None:
+def _bring_back(area: Area, change: Undo) -> None:
     if exists(change.place, change.name):
-        raise _taken(change.place, change.name)
-    os.rename(f"{entry}/kernel", change.name, src_dir_fd=area.undo, dst_dir_fd=area.kernels)
+        raise Taken.at(
+            "name",
+            f"Another kernel {quoted(change.name)} is in {change.place.kernels} now, so the one "
+            "that was removed cannot come back. Remove or rename that one first.",
+        )
+    os.rename(f"{change.entry}/kernel", change.name, src_dir_fd=area.undo, dst_dir_fd=area.kernels)
     os.fsync(area.kernels)
 
 
-def _taken(place: Place, name: str) -> Taken:
-    return Taken.at(
-        "name", f"{quoted(name)} exists already in {place.kernels}. Choose another name."
-    )
+def _take_back(area: Area, change: Undo, kept: Files) -> None:
+    with _open_kernel(change.place, area, change.name) as kernel:
+        # What was there before is fine as well: the edit was then interrupted.
+        if read(change.place, change.name).etag not in (change.written, _etag(kept[KERNEL_JSON])):
+            raise EditedMeanwhile.at(
+                "name",
+                f"{quoted(change.name)} was changed by other means after its last edit here, so "
+                "that edit cannot be taken back. Edit it again instead.",
+            )
+        overwrite(area, kernel, kept, last=KERNEL_JSON)
 
 
-def _open_kernel(place: Place, area: Area, name: str) -> int:
+@contextmanager
+def _open_kernel(place: Place, area: Area, name: str) -> Iterator[int]:
     try:
-        return os.open(name, DIRECTORY, dir_fd=area.kernels)
+        kernel = os.open(name, DIRECTORY, dir_fd=area.kernels)
     except FileNotFoundError:
-        raise Missing.at("name", f"There is no kernel {quoted(name)} in {place.id}.") from None
+        raise _missing(place, name) from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise NotAllowed.at(
+                "name",
+                f"{place.kernels / name} is a link or a file and no directory, so it is not "
+                "changed here. Change what it points to, or remove it by hand.",
+            ) from None
+        raise
+    try:
+        yield kernel
+    finally:
+        os.close(kernel)
 
 
-def _remember(area: Area, name: str, action: str, files: Files) -> str:
-    """Make the entry that `undo` needs, and return its name."""
-    taken = [int(entry[:8]) for entry in os.listdir(area.undo) if entry[:8].isdigit()]
-    entry = f"{max(taken, default=0) + 1:08}-{action}-{name}"
-    os.mkdir(entry, 0o700, dir_fd=area.undo)
-    if files:
-        stage(area.staging, "kept", files)
-        os.rename("kept", f"{entry}/kernel", src_dir_fd=area.staging, dst_dir_fd=area.undo)
-    return entry
+@contextmanager
+def _remembering(area: Area, about: Mapping[str, str], kept: Files) -> Iterator[str]:
+    """Make the entry that `undo` needs, and drop it when the change fails."""
+    taken = [int(entry) for entry in os.listdir(area.undo) if entry.isdigit()]
+    entry = f"{max(taken, default=0) + 1:08}"
+    stage(area.staging, entry, {_ABOUT: json.dumps(about).encode()})
+    if kept:
+        stage(area.staging, "kept", kept)
+        os.rename("kept", f"{entry}/kernel", src_dir_fd=area.staging, dst_dir_fd=area.staging)
+    os.rename(entry, entry, src_dir_fd=area.staging, dst_dir_fd=area.undo)
+    try:
+        yield entry
+    except OSError:
+        remove(area.undo, entry)
+        raise

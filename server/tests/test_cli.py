@@ -78,6 +78,76 @@ def test_a_whole_life(run: Any, environment: Path) -> None:
     assert [line.split()[0] for line in listed] == ["NAME", "my-spark", "second"]
 
 
+def test_a_kernel_is_copied_to_another_directory(
+    run: Any, environment: Path, tmp_path: Path
+) -> None:
+    run("create", "-k", "k", "-e", environment)
+    other = tmp_path / "other" / "kernels"
+    assert run("copy", "k", "second", "-d", other)[0] == 0
+    assert (other / "second" / "kernel.json").exists()
+    listed = json.loads(run("list", "-d", other, "--json")[1])
+    assert [kernel["name"] for kernel in listed] == ["second"]
+
+
+def test_undo_of_one_place_or_kernel(run: Any, environment: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "kernels"
+    for name, options in (("a", []), ("b", []), ("c", ["-d", other])):
+        run("create", "-k", name, "-e", environment, *options)
+        run("remove", name, *options)
+    assert json.loads(run("undo", "--place", "user", "--json")[1])["name"] == "b"
+    assert json.loads(run("undo", "-d", other, "--json")[1])["name"] == "c"
+    # What cannot be taken back stands in nobody's way.
+    run("remove", "b")
+    run("create", "-k", "b", "-e", environment)
+    code, _, messages = run("undo")
+    assert code == 2
+    assert "Another kernel “b”" in messages
+    assert json.loads(run("undo", "a", "--json")[1])["name"] == "a"
+    assert "nothing to undo of “a”" in run("undo", "a")[2]
+
+
+def test_a_setting_with_a_field_is_edited_by_either_name(run: Any, environment: Path) -> None:
+    run("create", "-k", "k", "-e", environment, "--executor-memory", "4g", "--conf", "spark.a=1")
+
+    def config() -> Any:
+        return json.loads(run("show", "k", "--json")[1])["config"]
+
+    assert run("edit", "k", "--spark.executor.memory", "8g", "--spark.master", "yarn")[0] == 0
+    assert (config()["executor_memory"], config()["master"]) == ("8g", "yarn")
+    assert run("edit", "k", "--unset", "spark.executor.memory")[0] == 0
+    assert "executor_memory" not in config()
+    code, _, messages = run("edit", "k", "--unset", "conf", "--unset", "spark.a")
+    assert (code, config()["conf"]) == (2, {"spark.a": "1"})
+    assert "“spark.a”: the kernel has no such" in messages
+    assert run("edit", "k", "--unset", "conf")[0] == 0
+    assert config()["conf"] == {}
+
+
+def test_more_than_a_process_can_be_given_is_refused(
+    run: Any, environment: Path, data_dir: Path
+) -> None:
+    settings = [f"--spark.x{number}={'x' * 9_000}" for number in range(20)]
+    code, _, messages = run("create", "-k", "k", "-e", environment, *settings)
+    assert code == 2
+    assert messages.startswith("conf: All settings together make 17")
+    variables = [f"--env=X{number}={'é' * 9_000}" for number in range(20)]
+    code, _, messages = run("create", "-k", "k", "-e", environment, *variables)
+    assert code == 2
+    assert messages.startswith("env: All variables together make")
+    assert not (data_dir / "kernels").exists()
+
+
+@pytest.mark.parametrize("content", ["{", '{"metadata": {"pyspark_kernels": {}}}'])
+def test_a_damaged_kernel_is_not_edited(
+    run: Any, environment: Path, data_dir: Path, content: str
+) -> None:
+    run("create", "-k", "k", "-e", environment)
+    (data_dir / "kernels" / "k" / "kernel.json").write_text(content)
+    code, _, messages = run("edit", "k", "--cores-max", "1")
+    assert code == 1
+    assert "“k” cannot be edited" in messages
+
+
 def test_a_dry_run_writes_nothing(run: Any, environment: Path, data_dir: Path) -> None:
     code, output, _ = run("create", "-k", "k", "-e", environment, "--dry-run")
     assert code == 0
@@ -96,6 +166,8 @@ def test_a_dry_run_writes_nothing(run: Any, environment: Path, data_dir: Path) -
         (["show", "nothing"], "name: There is no kernel “nothing”"),
         (["remove", "nothing"], "name: "),
         (["undo"], "nothing to undo"),
+        (["undo", "k"], "nothing to undo of “k”"),
+        (["list", "--place", "nowhere"], "place: There is no place “nowhere”. Choose one of: user"),
     ],
 )
 def test_wrong_input_ends_with_2_and_a_sentence(

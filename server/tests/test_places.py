@@ -1,5 +1,7 @@
 import os
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +34,48 @@ def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     reason = why_not_writable(tmp_path / "data" / "kernels")
     assert reason == f"{tmp_path}/data is not a directory."
+
+
+AS_A_STRANGER = """
+import os, sys
+from pathlib import Path
+from jupyterlab_pyspark_kernels.places import why_not_writable
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+print(why_not_writable(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_a_closed_directory_is_told() -> None:
+    with tempfile.TemporaryDirectory() as closed:
+        kernels = Path(closed) / "jupyter" / "kernels"
+        kernels.mkdir(parents=True)
+        # The package is read before the user changes: the checkout may be closed as well.
+        said = subprocess.run(
+            [sys.executable, "-c", AS_A_STRANGER, str(kernels)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        ).stdout
+    assert said == f"{closed} is not writable for you. Ask whoever administers it.\n"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")
+def test_a_directory_that_is_a_mount_is_told(tmp_path: Path) -> None:
+    kernels = tmp_path / "kernels"
+    kernels.mkdir()
+    mount = ["mount", "-t", "tmpfs", "none", str(kernels)]
+    if subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("this machine does not let root mount")
+    try:
+        reason = why_not_writable(kernels)
+    finally:
+        subprocess.run(["umount", str(kernels)], check=True)
+    assert reason == (
+        f"{kernels} is a disk of its own, so nothing beside it can be moved into it whole. "
+        f"Mount {tmp_path} instead."
+    )
 
 
 @pytest.fixture

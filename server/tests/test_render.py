@@ -48,7 +48,9 @@ def configs(draw: st.DrawFn) -> KernelConfig:
         "display_name": draw(WORD),
         "environment": draw(st.sampled_from(["/env", "/with space/env", "/usr/bin/python3"])),
         "master": draw(st.sampled_from(["local[*]", "spark://a:1,b:2", "yarn", "sc://h"])),
-        "conf": draw(st.dictionaries(WORD.map("spark.".__add__), VALUES, max_size=5)),
+        "conf": draw(
+            st.dictionaries(WORD.map("spark.".__add__), VALUES.map(str.strip), max_size=5)
+        ),
         "env": draw(st.dictionaries(WORD.map("X_".__add__), VALUES, max_size=5)),
     }
     for field, values in optional.items():

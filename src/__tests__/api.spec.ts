@@ -81,6 +81,14 @@ describe('Api', () => {
     });
   });
 
+  it('does not take the page of a proxy for an answer', async () => {
+    server.answers['GET form'] = () => new Response('<html>Log in</html>');
+    await expect(api.form()).rejects.toMatchObject({
+      status: 200,
+      reason: 'no-json'
+    });
+  });
+
   it('understands the error of a server without our extension', async () => {
     server.answers['GET form'] = () =>
       json({ message: 'Not Found', reason: null }, 404);

@@ -145,7 +145,31 @@ describe('creating', () => {
     });
   });
 
+  it('is done although the kernels cannot be listed', async () => {
+    const warn = jest.spyOn(console, 'warn').mockImplementation();
+    refreshSpecs.mockRejectedValueOnce(new Error('offline'));
+    activate();
+    const done = commands.execute(CommandIDs.create, { display_name: 'x' });
+    await screen.findByLabelText(/^Name/);
+    fireEvent.click(screen.getByRole('button', { name: 'Create' }));
+    expect(await done).toEqual(KERNEL);
+    expect(news()[0].message).toBe('The kernel “Demo” was created.');
+    expect(warn).toHaveBeenCalledTimes(1);
+  });
+
   it.each([
+    [
+      'sends a page to log in',
+      () => new Response('<html>Log in</html>'),
+      /perhaps you have to log in again/
+    ],
+    [
+      'has a newer dialog than this page',
+      () => {
+        throw Object.assign(new Error('404'), { name: 'ChunkLoadError' });
+      },
+      /Reload the page/
+    ],
     [
       'has no such extension',
       () => json({ message: 'Not Found' }, 404),

@@ -48,6 +48,8 @@ describe('environment variables', () => {
     ['A=', { A: '' }],
     ['A=b=c', { A: 'b=c' }],
     ['A="b c"', { A: '"b c"' }],
+    ['A= b ', { A: ' b ' }],
+    ['  A=b\r\n', { A: 'b' }],
     ['#A=1', {}]
   ])('reads %j', (text, entries) => {
     expect(parseLines(text, ENV)).toEqual({ entries, wrong: [] });

@@ -27,10 +27,10 @@ export interface ISyntax {
 
 /**
  * Lines of a spark-defaults.conf, which Spark reads as Java properties: the key, then blanks, `=`
- * or `:`, then the value.
+ * or `:`, then the value without blanks around it.
  */
 export const CONF: ISyntax = {
-  pattern: /^([^\s=:]+)(?:\s*[=:]\s*|\s+)(.*)$/,
+  pattern: /^([^\s=:]+)(?:\s*[=:]\s*|\s+)(.*?)\s*$/,
   // A value that begins like a separator, or is empty, needs one before it.
   format: (name, value) =>
     /^(?:[=:]|$)/.test(value) ? `${name}=${value}` : `${name} ${value}`,
@@ -38,7 +38,7 @@ export const CONF: ISyntax = {
 };
 
 /**
- * Environment variables, with or without a shell's `export`.
+ * Environment variables, with or without a shell's `export`; all behind the `=` is the value.
  */
 export const ENV: ISyntax = {
   pattern: /^(?:export\s+)?([^\s=]+)=(.*)$/,
@@ -55,12 +55,13 @@ export function parseLines(
 ): { entries: Entries; wrong: IWrongLine[] } {
   const entries = new Map<string, string>();
   const wrong: IWrongLine[] = [];
-  text.split('\n').forEach((untrimmed, index) => {
+  text.split(/\r?\n/).forEach((untrimmed, index) => {
     const line = untrimmed.trim();
     if (line === '' || line.startsWith('#')) {
       return;
     }
-    const [, name, value] = pattern.exec(line) ?? [];
+    // Blanks at the end may belong to the value of a variable.
+    const [, name, value] = pattern.exec(untrimmed.trimStart()) ?? [];
     if (name === undefined || entries.has(name)) {
       const isRepeated = name !== undefined;
       wrong.push({ line: index + 1, text: line, isRepeated });
