@@ -95,13 +95,14 @@ def test_the_workspace_comes_first_and_nothing_twice(
     assert [item.path for item in found] == [str(workspace / ".venv"), str(server)]
 
 
-def test_a_linked_interpreter_that_is_gone_is_no_environment(
+def test_an_environment_that_lost_its_python_is_shown_with_the_reason(
     make_environment: Callable[..., Path], tmp_path: Path
 ) -> None:
     environment = make_environment()
     (environment / "bin" / "python").unlink()
     (environment / "bin" / "python").symlink_to("/nowhere/python")
-    assert find_environments([str(tmp_path)], None, environment) == []
+    (found,) = find_environments([str(tmp_path)], None, environment)
+    assert found.problem == f"Its Python is gone: /nowhere/python. Make {environment} anew"
 
 
 def test_what_a_kernel_names_is_checked_all_at_once() -> None:

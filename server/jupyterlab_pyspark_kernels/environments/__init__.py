@@ -1,0 +1,29 @@
+"""Python environments and Spark installations: found and judged by reading files, running nothing.
+
+reading        what a directory or a file says: bounded, remembered while it is unchanged
+environment    one environment: its kind, its packages, why no kernel can be started from it
+finder         where they are looked for, and the search
+prepare        whether what a kernel names is there
+ours           whether the server may run or change one
+"""
+
+from __future__ import annotations
+
+from .environment import Environment, Installer, Kind, inspect_environment
+from .finder import DEFAULT_ROOTS, EnvironmentFinder, Found, find_environments
+from .ours import why_not_ours
+from .prepare import prepare, spark_home_problem
+
+__all__ = [
+    "DEFAULT_ROOTS",
+    "Environment",
+    "EnvironmentFinder",
+    "Found",
+    "Installer",
+    "Kind",
+    "find_environments",
+    "inspect_environment",
+    "prepare",
+    "spark_home_problem",
+    "why_not_ours",
+]

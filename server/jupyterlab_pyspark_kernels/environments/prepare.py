@@ -1,0 +1,90 @@
+"""Whether what a kernel names is on this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ..config import KernelConfig
+from ..errors import CannotBeDone, FieldError, quoted
+from ..render import interpreter
+from .environment import describe, examine, how_to_install, reason
+from .reading import Memory, read_names
+
+
+def prepare(config: KernelConfig) -> KernelConfig:
+    """Check that what a kernel names is on this machine, and give its paths in full.
+
+    Raises:
+        CannotBeDone: with every field that names something which is not there, and the remedy.
+
+    """
+    environment, errors = _environment(config)
+    if config.executor_python is not None and config.executor_python.startswith("~/"):
+        errors.append(
+            FieldError(
+                "executor_python",
+                f"{quoted(config.executor_python)} is below your home, which may be another one on "
+                "the cluster's nodes. Write the path from the root, such as /usr/bin/python3.",
+            )
+        )
+    spark_home = config.spark_home
+    if spark_home is not None:
+        spark_home = os.path.normpath(os.path.expanduser(spark_home))
+        if problem := spark_home_problem(spark_home):
+            errors.append(FieldError("spark_home", problem))
+    if errors:
+        raise CannotBeDone(errors)
+    return config.model_copy(update={"environment": environment, "spark_home": spark_home})
+
+
+def _environment(config: KernelConfig) -> tuple[str, list[FieldError]]:
+    """Give the path of a kernel's environment in full, and what is wrong with it."""
+    facts = examine(config.environment, Memory())
+    if facts is None:
+        return "", [FieldError("environment", _why_no_python(config.environment))]
+    errors = []
+    if problem := describe(facts).problem:
+        errors.append(FieldError("environment", f"{problem}."))
+    if config.spark_home is None and facts.broken is None and "pyspark" not in facts.packages:
+        remedy = f"{how_to_install(facts, 'pyspark')}, or give a Spark home."
+        errors.append(FieldError("environment", f"{facts.path} has no pyspark. {remedy}"))
+    return facts.path, errors
+
+
+def _why_no_python(environment: str) -> str:
+    path = os.path.expanduser(environment)
+    try:
+        os.stat(interpreter(path))
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        return (
+            f"{quoted(environment)} cannot be looked at: {reason(error)}. "
+            "Choose an environment that you can read."
+        )
+    return (
+        f"There is no Python in {quoted(environment)}. Choose an environment "
+        "that has bin/python, or the interpreter itself."
+    )
+
+
+def spark_home_problem(path: str) -> str | None:
+    """Say why a directory is not a Spark installation with Python, or return `None`."""
+    for needed in ("bin/spark-submit", "python/pyspark", "python/lib"):
+        try:
+            os.stat(f"{path}/{needed}")
+        except (FileNotFoundError, NotADirectoryError):
+            return (
+                f"{quoted(path)} is not a Spark installation: it has no {needed}. "
+                "Choose the directory that holds bin, jars and python."
+            )
+        except (OSError, ValueError) as error:
+            return (
+                f"{quoted(path)} cannot be looked at: {reason(error)}. "
+                "Choose a Spark installation that you can read."
+            )
+    names = read_names(f"{path}/python/lib")
+    if not any(re.fullmatch(r"py4j-.*-src\.zip", name) for name in names):
+        return f"{quoted(path)} has no py4j below python/lib. Install that Spark completely."
+    return None
