@@ -12,7 +12,7 @@ from __future__ import annotations
 from .environment import Environment, Installer, Kind, inspect_environment
 from .finder import DEFAULT_ROOTS, EnvironmentFinder, Found, find_environments
 from .ours import why_not_ours
-from .prepare import prepare, spark_home_problem
+from .prepare import prepare, spark_home_problem, why_not_allowed
 
 __all__ = [
     "DEFAULT_ROOTS",
@@ -25,5 +25,6 @@ __all__ = [
     "inspect_environment",
     "prepare",
     "spark_home_problem",
+    "why_not_allowed",
     "why_not_ours",
 ]

@@ -22,10 +22,13 @@ from .reading import Memory, is_directory, is_file, read_names, read_settings, s
 Kind: TypeAlias = Literal[
     "venv", "uv", "virtualenv", "conda", "pyenv", "poetry", "pipx", "pixi", "system", "other"
 ]
-Installer: TypeAlias = Literal["pip", "uv", "conda", "pixi"]
+Installer: TypeAlias = Literal["pip", "uv", "conda"]
 
 PACKAGES = ("ipykernel", "pyspark", "py4j", "pandas", "pyarrow")
 """The packages whose versions a person wants to know."""
+
+PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
+"""Where a library has its packages, the latter on Debian."""
 
 OLDEST = (3, 7)
 """The oldest Python that can read the launcher, which is in every kernel."""
@@ -135,9 +138,10 @@ def installer(facts: Facts) -> Installer | None:
     """Tell which tool can install packages into an environment, `None` when none can."""
     if not facts.writable or facts.broken:
         return None
-    if facts.kind in ("conda", "pixi"):
-        return facts.kind
-    if facts.managed:
+    if facts.kind == "conda":
+        return "conda"
+    if facts.managed or facts.kind == "pixi":
+        # What pixi installs is said by a project, which is its owner's to change.
         return None
     if "pip" in facts.packages:
         return "pip"
@@ -201,16 +205,16 @@ def examine(path: str, memory: Memory) -> Facts | None:
         return None
     named = interpreter(path) == path
     prefix = os.path.dirname(os.path.dirname(path)) if named else path
-    file = f"{prefix}/pyvenv.cfg"
-    settings = memory.recall(read_settings, file) if is_file(file) else None
-    # Debian's system Python has python3 and no python.
-    names = ("python",) if named else ("python", "python3")
-    pythons = [path] if named else [f"{prefix}/bin/{name}" for name in names]
-    broken = {python: _why_not_runnable(python) for python in pythons}
-    python = next((python for python in pythons if broken[python] is None), pythons[0])
-    if broken[python] is not None and (settings is None or named):
+    settings = memory.recall(read_settings, f"{prefix}/pyvenv.cfg")
+    python = path if named else f"{prefix}/bin/python"
+    broken = _why_not_runnable(python)
+    if broken and not named and _why_not_runnable(f"{python}3") is None:
+        # Debian's system Python has python3 and no python.
+        path = python = f"{python}3"
+        broken = None
+    if broken and (named or settings is None):
         return None
-    return _facts(path, prefix, python, settings, broken[python], memory)
+    return _facts(path, prefix, python, settings, broken, memory)
 
 
 def _facts(
@@ -221,20 +225,23 @@ def _facts(
     broken: str | None,
     memory: Memory,
 ) -> Facts:
-    history = memory.recall(_conda_python, f"{prefix}/conda-meta")
+    is_virtual = settings is not None
+    history = None if is_virtual else memory.recall(_conda_python, f"{prefix}/conda-meta")
     version = _python_version(prefix, python, settings, history)
     libraries = _libraries(prefix, version, memory)
-    own = directories = _package_directories(libraries)
+    names = ("site-packages",) if is_virtual else PACKAGE_DIRECTORIES
+    own = directories = _package_directories(libraries, names)
     if settings and settings.get("include-system-site-packages", "").lower() == "true":
         # The base's own pyvenv.cfg counts for nothing, as in Python's `site`; so this ends.
         base = os.path.dirname(settings.get("home", ""))
-        directories = own + _package_directories(_libraries(base, version, memory))
+        if os.path.isabs(base):
+            directories = own + _package_directories(_libraries(base, version, memory))
     packages: dict[str, str] = {}
     for directory in directories:
         for name, number in (memory.recall(_packages, directory) or {}).items():
             packages.setdefault(name, number)
     return Facts(
-        path=path if python == interpreter(path) else python,
+        path=path,
         prefix=prefix,
         python=python,
         kind=_kind(prefix, settings, history),
@@ -242,7 +249,7 @@ def _facts(
         packages=packages,
         libraries=tuple(own),
         broken=broken or _why_too_old(path, version),
-        managed=settings is None
+        managed=not is_virtual
         and any(is_file(f"{library}/EXTERNALLY-MANAGED") for library in libraries),
         writable=os.access(own[0] if own else prefix, os.W_OK | os.X_OK),
     )
@@ -348,10 +355,12 @@ def _library_names(path: str) -> tuple[str, ...]:
     return tuple(name for name in read_names(path) if _LIBRARY.fullmatch(name))
 
 
-def _package_directories(libraries: Sequence[str]) -> list[str]:
+def _package_directories(
+    libraries: Sequence[str], names: Sequence[str] = PACKAGE_DIRECTORIES
+) -> list[str]:
     """Give the directories of packages that are there, and lib64 only where it is not lib."""
     found: dict[tuple[int, int], str] = {}
-    for name in ("site-packages", "dist-packages"):
+    for name in names:
         for library in libraries:
             path = f"{library}/{name}"
             if (seen := status(path)) is not None:

@@ -101,17 +101,27 @@ class _Source:
         self.found: tuple[_Seen, ...] = ()
         self._candidates = candidates
         self._memory = Memory()
-        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._began = 0.0
 
-    def search(self) -> threading.Thread:
-        """Begin a search, or give the one that is under way: a silent disk has one thread."""
+    def search(self) -> None:
+        """Begin a search, unless one is under way: a silent disk holds one thread and no more."""
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
+                self._began = time.monotonic()
                 # A daemon, so that a silent disk does not keep the server from ending.
                 self._thread = threading.Thread(target=self._search, daemon=True)
                 self._thread.start()
-            return self._thread
+
+    def answers(self, patience: float) -> bool:
+        """Wait for the search until it is so many seconds old, and tell whether it has ended."""
+        with self._lock:
+            thread, end = self._thread, self._began + patience
+        if thread is None:
+            return True
+        thread.join(max(0.0, end - time.monotonic()))
+        return not thread.is_alive()
 
     def _search(self) -> None:
         self._memory.start()
@@ -144,7 +154,7 @@ class EnvironmentFinder:
         roots: as `DEFAULT_ROOTS` describes them, in the order of the list.
         workspace: the folder the person works in, whose own environments come first.
         server: the prefix of the server's own environment; this process's by default.
-        patience: seconds that `find` waits for disks that do not answer.
+        patience: seconds that a search may last before `find` goes on without it.
 
     """
 
@@ -156,24 +166,20 @@ class EnvironmentFinder:
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._patience = patience
-        sources: dict[str, Candidates] = {}
-        if workspace is not None:
-            sources[str(workspace)] = partial(_in_workspace, str(workspace))
-        for root in roots:
-            sources.setdefault(root, partial(_in_root, root))
         own = str(server or sys.prefix)
-        sources.setdefault(own, lambda _: iter([own]))
-        self._sources = [_Source(name, candidates) for name, candidates in sources.items()]
+        sources: list[tuple[str, Candidates]] = [
+            (root, partial(_in_root, root)) for root in dict.fromkeys(roots)
+        ]
+        if workspace is not None:
+            sources.insert(0, (str(workspace), partial(_in_workspace, str(workspace))))
+        sources.append((own, lambda _: iter([own])))
+        self._sources = [_Source(name, candidates) for name, candidates in sources]
 
     def find(self) -> Found:
         """Search everywhere, and give what answered in time."""
-        end = time.monotonic() + self._patience
-        searches = [(source, source.search()) for source in self._sources]
-        unanswered = []
-        for source, thread in searches:
-            thread.join(max(0.0, end - time.monotonic()))
-            if thread.is_alive():
-                unanswered.append(source.name)
+        for source in self._sources:
+            source.search()
+        unanswered = [source.name for source in self._sources if not source.answers(self._patience)]
         seen = _distinct(seen for source in self._sources for seen in source.found)
         return Found(tuple(one.environment for one in seen), tuple(unanswered))
 

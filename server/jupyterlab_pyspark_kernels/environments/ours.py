@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from .environment import Facts, examine, reason, shown
-from .reading import Memory
+from .environment import PACKAGE_DIRECTORIES, Facts, examine, reason, shown
+from .reading import Memory, read_settings
 
 _MOST_LINKS = 40
 """Links that Linux follows before it gives up."""
@@ -58,9 +58,15 @@ def _parts(facts: Facts) -> Iterator[str]:
     if os.path.lexists(f"{facts.prefix}/pyvenv.cfg"):
         yield f"{facts.prefix}/pyvenv.cfg"
     base = os.path.dirname(os.path.dirname(os.path.realpath(facts.python)))
-    library = f"{base}/lib/python{'.'.join((facts.version or '').split('.')[:2])}"
-    if os.path.isdir(library):
-        yield library
+    python = f"python{'.'.join((facts.version or '').split('.')[:2])}"
+    libraries = [f"{base}/{library}/{python}" for library in ("lib", "lib64")]
+    yield from filter(os.path.isdir, libraries)
+    settings = read_settings(f"{facts.prefix}/pyvenv.cfg")
+    if settings is None or settings.get("include-system-site-packages", "").lower() == "true":
+        # The base's packages run too; the last two are Debian's.
+        shared = [f"{library}/{name}" for library in libraries for name in PACKAGE_DIRECTORIES]
+        shared += [f"{base}/local/lib/{python}/dist-packages", f"{base}/lib/python3/dist-packages"]
+        yield from filter(os.path.isdir, shared)
 
 
 def _hops(path: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 from ..config import KernelConfig
 from ..errors import CannotBeDone, FieldError, quoted
@@ -12,14 +13,21 @@ from .environment import describe, examine, how_to_install, reason
 from .reading import Memory, read_names
 
 
-def prepare(config: KernelConfig) -> KernelConfig:
+def prepare(config: KernelConfig, allowed: Sequence[str] = ()) -> KernelConfig:
     """Check that what a kernel names is on this machine, and give its paths in full.
+
+    Args:
+        config: the kernel.
+        allowed: directories that an environment must lie in, wherever links to it lie; anywhere
+            when there are none.
 
     Raises:
         CannotBeDone: with every field that names something which is not there, and the remedy.
 
     """
     environment, errors = _environment(config)
+    if environment and (reason := why_not_allowed(environment, allowed)):
+        errors = [FieldError("environment", reason)]
     if config.executor_python is not None and config.executor_python.startswith("~/"):
         errors.append(
             FieldError(
@@ -36,6 +44,26 @@ def prepare(config: KernelConfig) -> KernelConfig:
     if errors:
         raise CannotBeDone(errors)
     return config.model_copy(update={"environment": environment, "spark_home": spark_home})
+
+
+def why_not_allowed(environment: str, allowed: Sequence[str]) -> str | None:
+    """Say why an environment may not be used, or return `None`.
+
+    Args:
+        environment: its path, absolute, or that of its interpreter.
+        allowed: directories that it must lie in, wherever links to it lie; anywhere when there are
+            none.
+
+    """
+    # The directory, not the interpreter: that of a virtual environment is a link to its base.
+    real = os.path.realpath(os.path.dirname(os.path.dirname(interpreter(environment))))
+    roots = [os.path.realpath(os.path.expanduser(root)) for root in allowed]
+    if not roots or any(real == root or real.startswith(f"{root}/") for root in roots):
+        return None
+    return (
+        f"{quoted(environment)} does not lie where environments may be used from. "
+        f"Choose one in: {', '.join(allowed)}."
+    )
 
 
 def _environment(config: KernelConfig) -> tuple[str, list[FieldError]]:

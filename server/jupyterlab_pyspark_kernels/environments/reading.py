@@ -52,27 +52,30 @@ def is_directory(path: str) -> bool:
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
-def read_text(path: str) -> str:
-    """Give the first `TEXT_BYTES` of a regular file, `""` when there is none to read."""
+def read_text(path: str) -> str | None:
+    """Give the first `TEXT_BYTES` of a regular file, `None` when there is none to read."""
     if not is_file(path):
         # Opening a FIFO or a device is an act by itself: its other end notices.
-        return ""
+        return None
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
-        return ""
+        return None
     try:
         regular = stat.S_ISREG(os.fstat(fd).st_mode)
-        return os.read(fd, TEXT_BYTES).decode(errors="replace") if regular else ""
+        return os.read(fd, TEXT_BYTES).decode(errors="replace") if regular else None
     except OSError:
-        return ""
+        return None
     finally:
         os.close(fd)
 
 
-def read_settings(path: str) -> dict[str, str]:
+def read_settings(path: str) -> dict[str, str] | None:
     """Give the `key = value` lines of a pyvenv.cfg, the keys in lower case (PEP 405)."""
-    pairs = (line.partition("=") for line in read_text(path).splitlines())
+    text = read_text(path)
+    if text is None:
+        return None
+    pairs = (line.partition("=") for line in text.splitlines())
     return {key.strip().lower(): value.strip() for key, equals, value in pairs if equals}
 
 
