@@ -7,7 +7,9 @@ import os
 import tempfile
 from pathlib import Path
 
+import archive
 import create
+import discovery
 import startup
 from table import print_table
 
@@ -17,12 +19,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="runs of each kind (default: 7)")
     parser.add_argument("--environment", type=Path, required=True, help="one with PySpark")
-    parser.add_argument("--only", choices=["create", "startup"], help="measure one thing")
+    parser.add_argument(
+        "--only", choices=["archive", "create", "discovery", "startup"], help="measure one thing"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pyspark-kernels-benchmark-") as folder:
         os.environ["JUPYTER_RUNTIME_DIR"] = f"{folder}/runtime"
         os.environ["IPYTHONDIR"] = f"{folder}/ipython"
-        parts = {"create": create.measure, "startup": startup.measure}
+        parts = {
+            "archive": archive.measure,
+            "create": create.measure,
+            "discovery": discovery.measure,
+            "startup": startup.measure,
+        }
         rows = []
         for name, measure in parts.items():
             if options.only in (None, name):

@@ -105,6 +105,13 @@ class CannotBeDone(KernelError):
     reason = "cannot-be-done"
 
 
+class Busy(KernelError):
+    """Too much is being done already."""
+
+    status = 429
+    reason = "busy"
+
+
 class StorageFailed(KernelError):
     """The file system failed in a way that no other value would avoid."""
 
