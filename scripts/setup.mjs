@@ -181,8 +181,3 @@ function installPySpark(python) {
     pip(PYSPARK, 'pyspark', 'ipykernel');
   });
 }
-
-/** What the original script renders its templates with; only the benchmark compares with it. */
-export function installForBenchmark() {
-  once('benchmark', [CONSTRAINTS], [lab('pyhocon')], () => pip(LAB, 'pyhocon'));
-}

@@ -108,7 +108,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Environment"][];
+                        "application/json": components["schemas"]["Environments"];
                     };
                 };
                 "4XX": components["responses"]["Error"];
@@ -116,6 +116,49 @@ export interface paths {
         };
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Install into an environment what every kernel needs */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        environment: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description It takes longer; this is the task that does it. */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Task"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
         delete?: never;
         options?: never;
         head?: never;
@@ -173,6 +216,15 @@ export interface paths {
                     };
                     content: {
                         "application/json": components["schemas"]["Kernel"];
+                    };
+                };
+                /** @description It takes longer; this is the task that does it. */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Task"];
                     };
                 };
                 "4XX": components["responses"]["Error"];
@@ -248,6 +300,15 @@ export interface paths {
                         "application/json": components["schemas"]["Kernel"];
                     };
                 };
+                /** @description It takes longer; this is the task that does it. */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Task"];
+                    };
+                };
                 "4XX": components["responses"]["Error"];
             };
         };
@@ -275,6 +336,131 @@ export interface paths {
                 "4XX": components["responses"]["Error"];
             };
         };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/kernels/{place}/{name}/repack": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                place: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pack anew what the kernel's executors unpack */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    place: string;
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            responses: {
+                /** @description It takes longer; this is the task that does it. */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Task"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/archives": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the packed environments of all places */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The archives. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["KeptArchive"][];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/archives/sweep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove this user's packed environments that nothing refers to */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            responses: {
+                /** @description Those that were removed. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["KeptArchive"][];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -326,6 +512,150 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List long work that runs or has ended lately, the newest first */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The tasks. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Task"][];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** Give one task with its log */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The task. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Task"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        put?: never;
+        post?: never;
+        /** Cancel a task that runs, or forget one that has ended */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description It is told to stop, or forgotten. */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take up again what was interrupted, cancelled or has failed */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            responses: {
+                /** @description The task as it runs again. */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Task"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -342,9 +672,10 @@ export interface components {
             path: string;
             /**
              * Kind
+             * @description The tool that made it.
              * @enum {string}
              */
-            kind: "venv" | "conda" | "other";
+            kind: "venv" | "uv" | "virtualenv" | "conda" | "pyenv" | "poetry" | "pipx" | "pixi" | "system" | "other";
             /**
              * Python Version
              * @description Such as 3.12.1; null when nothing says it.
@@ -352,7 +683,7 @@ export interface components {
             python_version: string | null;
             /**
              * Packages
-             * @description Versions of ipykernel, pyspark and py4j.
+             * @description Versions of ipykernel, pyspark, py4j, pandas and pyarrow, where installed.
              */
             packages: {
                 [key: string]: string;
@@ -362,6 +693,21 @@ export interface components {
              * @description Why no kernel can be started from it, and the remedy; null when one can.
              */
             problem: string | null;
+            /**
+             * Remedy
+             * @description What `installer` can do about the problem; null when it can do nothing.
+             */
+            remedy: "install-ipykernel" | null;
+            /**
+             * Installer
+             * @description The tool that installs packages into it; null when none can for this user.
+             */
+            installer: ("pip" | "uv" | "conda") | null;
+        };
+        Environments: {
+            environments: components["schemas"]["Environment"][];
+            /** @description Where environments were looked for and the disk did not answer. */
+            unanswered: string[];
         };
         Error: {
             /** @description All of `errors` as text. */
@@ -386,6 +732,60 @@ export interface components {
             places: components["schemas"]["Place"][];
         };
         JsonValue: unknown;
+        /**
+         * KeptArchive
+         * @description A packed environment, and who needs it.
+         */
+        KeptArchive: {
+            /**
+             * Digest
+             * @description Names it; made from its content.
+             */
+            digest: string;
+            /** Path */
+            path: string;
+            /**
+             * Environment
+             * @description What was packed.
+             */
+            environment: string;
+            /** Python Version */
+            python_version: string;
+            /**
+             * Bytes
+             * @description Its size.
+             */
+            bytes: number;
+            /** Files */
+            files: number;
+            /**
+             * Created
+             * Format: date-time
+             */
+            created: string;
+            /**
+             * Left Out
+             * @description What of the environment is not in it, and why.
+             */
+            left_out: string[];
+            /**
+             * Drift
+             * @description What has changed in the environment since; null when nothing has.
+             */
+            drift: string | null;
+            /** Place */
+            place: string;
+            /**
+             * Used By
+             * @description The kernels that refer to it.
+             */
+            used_by: components["schemas"]["KernelAddress"][];
+            /**
+             * Kept For Undo
+             * @description Whether an undo could bring back one that needs it.
+             */
+            kept_for_undo: boolean;
+        };
         /**
          * Kernel
          * @description A PySpark kernel as it lies in one of the places.
@@ -427,11 +827,46 @@ export interface components {
              * @description The directory of another kernel of the same name that Jupyter finds first.
              */
             hidden_by: string | null;
+            /** @description The packed environment that its executors unpack. */
+            archive: components["schemas"]["KernelArchive"] | null;
             /**
              * Problem
              * @description Why Jupyter cannot read it; null when it can.
              */
             problem: string | null;
+        };
+        /**
+         * KernelAddress
+         * @description Where a kernel lies.
+         */
+        KernelAddress: {
+            /** Place */
+            place: string;
+            /** Name */
+            name: string;
+        };
+        /**
+         * KernelArchive
+         * @description The packed environment that a kernel refers to.
+         */
+        KernelArchive: {
+            /** Digest */
+            digest: string;
+            /**
+             * Uri
+             * @description Where Spark fetches it.
+             */
+            uri: string;
+            /**
+             * Bytes
+             * @description Its size; null when it is gone.
+             */
+            bytes: number | null;
+            /**
+             * Drift
+             * @description Why it should be packed anew, such as packages that changed since; null when it is as the environment is.
+             */
+            drift: string | null;
         };
         /**
          * KernelConfig
@@ -511,6 +946,24 @@ export interface components {
              */
             executor_python?: string;
             /**
+             * Carry the environment to the executors
+             * @description Packs the environment once, and every executor unpacks it: for clusters whose nodes do not have it at the same path. Local masters need none.
+             * @default false
+             */
+            carry: boolean;
+            /**
+             * Carry also what executors do not need
+             * @description Packs also the tests of packages, pip and setuptools, headers, type stubs and the jars of PySpark. Hardly any package needs them.
+             * @default false
+             */
+            carry_everything: boolean;
+            /**
+             * Archive folder of the cluster
+             * @description A folder of any Hadoop file system. The packed environment is put there once, and each node fetches it once instead of once for every notebook.
+             * @example hdfs:///user/me/archives
+             */
+            archive_directory?: string;
+            /**
              * IPython profile
              * @description The IPython profile that the notebook loads.
              */
@@ -587,6 +1040,94 @@ export interface components {
             field: string;
             /** Message */
             message: string;
+        };
+        /**
+         * Task
+         * @description Long work: making an environment ready, or packing one for a kernel.
+         */
+        Task: {
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "create" | "edit" | "ready";
+            /**
+             * Title
+             * @description What it does, as a person would say it.
+             */
+            title: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "running" | "done" | "failed" | "cancelled" | "interrupted";
+            /**
+             * Stage
+             * @description What is done now, or was done last.
+             */
+            stage: string;
+            /**
+             * Files Done
+             * @default 0
+             */
+            files_done: number;
+            /**
+             * Files Total
+             * @default null
+             */
+            files_total: number | null;
+            /**
+             * Bytes Done
+             * @default 0
+             */
+            bytes_done: number;
+            /**
+             * Bytes Total
+             * @default null
+             */
+            bytes_total: number | null;
+            /**
+             * Log
+             * @description The last lines that it printed.
+             */
+            log: string[];
+            /** @default null */
+            error: components["schemas"]["TaskError"] | null;
+            /**
+             * @description The kernel that it wrote.
+             * @default null
+             */
+            kernel: components["schemas"]["KernelAddress"] | null;
+            /**
+             * Environment
+             * @description The environment that it works on.
+             * @default null
+             */
+            environment: string | null;
+            /**
+             * Started
+             * @description When, in UTC as ISO 8601 writes it.
+             */
+            started: string;
+            /**
+             * Ended
+             * @default null
+             */
+            ended: string | null;
+        };
+        /**
+         * TaskError
+         * @description Why a task failed, as a refused request says it.
+         */
+        TaskError: {
+            /** Message */
+            message: string;
+            /** Reason */
+            reason: string;
+            /** Errors */
+            errors: components["schemas"]["Remark"][];
         };
     };
     responses: {

@@ -46,13 +46,14 @@ class Area:
 def area_path(place: Place) -> Path:
     """Give the directory beside the kernels tree that is ours to write in."""
     # One for each user: a directory that one member of a group makes, the others cannot write to.
-    return place.kernels.parent / f"pyspark-kernels-{os.getuid()}"
+    # And one for each kernels directory: two may lie side by side.
+    return place.kernels.parent / f"pyspark-{place.kernels.name}-{os.getuid()}"
 
 
 @contextmanager
 def writing(place: Place) -> Iterator[Area]:
     """Open a place for writing, alone, with an empty staging directory."""
-    try:
+    with explained(place):
         _make_tree(place.kernels, readable=place.shared)
         area = area_path(place)
         area.mkdir(mode=0o700, exist_ok=True)
@@ -67,6 +68,24 @@ def writing(place: Place) -> Iterator[Area]:
             opened = Area(kernels, _open(stack, "staging", own), _open(stack, "undo", own))
             _sweep(opened)
             yield opened
+
+
+def make_place(place: Place) -> None:
+    """Make the kernels directory of a place, and those above it.
+
+    Raises:
+        KernelError: when the file system refuses.
+
+    """
+    with explained(place):
+        _make_tree(place.kernels, readable=place.shared)
+
+
+@contextmanager
+def explained(place: Place) -> Iterator[None]:
+    """Turn what the file system says of a place into sentences."""
+    try:
+        yield
     except Timeout:
         raise StorageFailed.at(
             "place", f"Another process is writing to {place.kernels}. Try again in a moment."

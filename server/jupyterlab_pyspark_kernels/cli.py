@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
-from pydantic import BaseModel
 
 from .config import CONF_KEYS, KernelConfig
+from .console import Console, flat, print_error, print_value, printable, table
+from .environments import inspect_environment
 from .errors import FieldError, Invalid, KernelError, Missing, NotAllowed, quoted
+from .hocon import from_template
+from .models import Kernel, Request
 from .places import Place, directory_place, jupyter_places
-from .service import Kernel, KernelService
+from .progress import Cancelled
+from .service import KernelService
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 _WRONG_INPUT_STATUSES = {400, 404, 409, 422}
@@ -51,8 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.settings = settings
     try:
         options.run(_service(options), options)
+    except (KeyboardInterrupt, Cancelled):
+        print("Cancelled.", file=sys.stderr)
+        return FAILED
     except KernelError as error:
-        _print_error(error, options.json)
+        print_error(error, options.json)
         return WRONG_INPUT if error.status in _WRONG_INPUT_STATUSES else FAILED
     return DONE
 
@@ -86,6 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     create = _command(commands, "create", _create, "Write a new kernel.")
     _add_fields(create)
     create.add_argument(
+        "-t",
+        "--kernels-template-path",
+        dest="template",
+        type=Path,
+        metavar="FILE",
+        help="a HOCON template of the original script; the other options win over it",
+    )
+    create.add_argument(
         "--dry-run", action="store_true", help="show the kernel.json, write nothing"
     )
     _command(commands, "list", _list, "List the kernels of all places.")
@@ -101,8 +115,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     copy = _command(commands, "copy", _copy, "Create a kernel like another one.")
     remove = _command(commands, "remove", _remove, "Take a kernel away; undo brings it back.")
+    repack = _command(commands, "repack", _repack, "Pack anew what a kernel's executors unpack.")
+    _command(commands, "environments", _environments, "List the Python environments found.")
+    ready = _command(commands, "ready", _ready, "Install ipykernel into an environment.")
+    ready.add_argument("environment", metavar="PATH", help="the environment, or its Python")
+    ready.add_argument("--yes", action="store_true", help="install without asking")
+    archives = _command(commands, "archives", _archives, "List the packed environments.")
+    archives.add_argument(
+        "--sweep", action="store_true", help="remove those of yours that no kernel refers to"
+    )
     undo = _command(commands, "undo", _undo, "Take back the last remove or edit.")
-    for command in (show, edit, copy, remove):
+    for command in (show, edit, copy, remove, repack):
         command.add_argument("kernel", metavar="NAME", help="the kernel's name")
     undo.add_argument("kernel", metavar="NAME", nargs="?", help="only the last one of this kernel")
     copy.add_argument("new", metavar="NEW", help="the new kernel's name")
@@ -133,7 +156,10 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
             continue
         text = (field.description or "").replace("%", "%%")
         options = (*_SHORT.get(name, ()), f"--{name.replace('_', '-')}")
-        if name in _MAPPINGS:
+        if field.annotation is bool:
+            action = argparse.BooleanOptionalAction
+            fields.add_argument(*options, dest=name, action=action, default=None, help=text)
+        elif name in _MAPPINGS:
             fields.add_argument(
                 *options, action="append", default=[], metavar=_MAPPINGS[name], help=text
             )
@@ -207,14 +233,19 @@ def _find(service: KernelService, options: argparse.Namespace) -> Kernel:
 
 
 def _create(service: KernelService, options: argparse.Namespace) -> None:
-    data = {**_config_data(options), "place": _place_id(service, options) or "user"}
+    given = {**_config_data(options), "place": _place_id(service, options) or "user"}
+    data, remarks = (
+        (given, []) if options.template is None else from_template(options.template, given)
+    )
     preview = service.preview(data)
+    for remark in remarks:
+        print(printable(remark.message), file=sys.stderr)
     if options.dry_run:
-        _print(preview, options.json, json.dumps(preview.kernel_json, indent=1))
+        print_value(preview, options.json, json.dumps(preview.kernel_json, indent=1))
         return
-    kernel = service.create(data)
+    kernel = _done(service, service.create(data))
     hints = [f"Hint ({remark.field}): {remark.message}" for remark in preview.advice]
-    _print(kernel, options.json, "\n".join([f"Created {preview.directory}", *hints]))
+    print_value(kernel, options.json, "\n".join([f"Created {preview.directory}", *hints]))
 
 
 def _list(service: KernelService, options: argparse.Namespace) -> None:
@@ -231,14 +262,16 @@ def _list(service: KernelService, options: argparse.Namespace) -> None:
                 kernel.problem or (f"hidden by {kernel.hidden_by}" if kernel.hidden_by else ""),
             )
         )
-    _print(kernels, options.json, _table(rows))
+    print_value(kernels, options.json, table(rows))
 
 
 def _show(service: KernelService, options: argparse.Namespace) -> None:
     kernel = _find(service, options)
-    rows = [(field, _flat(value)) for field, value in (kernel.config or {}).items()]
+    rows = [(field, flat(value)) for field, value in (kernel.config or {}).items()]
+    if kernel.archive is not None:
+        rows += [("archive", kernel.archive.uri), ("drift", kernel.archive.drift or "none")]
     rows += [("created_by", kernel.created_by), ("problem", kernel.problem or "none")]
-    _print(kernel, options.json, _table(rows))
+    print_value(kernel, options.json, table(rows))
 
 
 def _edit(service: KernelService, options: argparse.Namespace) -> None:
@@ -248,8 +281,8 @@ def _edit(service: KernelService, options: argparse.Namespace) -> None:
             "name", f"{quoted(kernel.name)} cannot be edited: {kernel.problem}. Repair it by hand."
         )
     new = _merged(kernel.config, _config_data(options), options.unset)
-    edited = service.edit(kernel.place, kernel.name, new, kernel.etag)
-    _print(edited, options.json, f"Edited {edited.name}")
+    edited = _done(service, service.edit(kernel.place, kernel.name, new, kernel.etag))
+    print_value(edited, options.json, f"Edited {edited.name}")
 
 
 def _merged(old: Mapping[str, Any], given: Mapping[str, Any], unset: list[str]) -> dict[str, Any]:
@@ -278,62 +311,93 @@ def _copy(service: KernelService, options: argparse.Namespace) -> None:
     place = _place_id(service, options)
     options.kernels_dir = options.place = None
     kernel = _find(service, options)
-    copied = service.copy(kernel.place, kernel.name, options.new, place)
-    _print(copied, options.json, f"Created {copied.name} in {copied.place}")
+    copied = _done(service, service.copy(kernel.place, kernel.name, options.new, place))
+    print_value(copied, options.json, f"Created {copied.name} in {copied.place}")
+
+
+def _done(service: KernelService, outcome: Kernel | Request) -> Kernel:
+    """Do long work here and now, and tell of it beside the output."""
+    if isinstance(outcome, Kernel):
+        return outcome
+    kernel = service.carry_out(outcome, Console())
+    if kernel is None:
+        raise AssertionError(f"{outcome.kind} writes no kernel")
+    return kernel
+
+
+def _repack(service: KernelService, options: argparse.Namespace) -> None:
+    kernel = _find(service, options)
+    packed = _done(service, service.repack(kernel.place, kernel.name))
+    print_value(packed, options.json, f"Packed {packed.config and packed.config['environment']}")
+
+
+def _environments(service: KernelService, options: argparse.Namespace) -> None:
+    found = service.environments()
+    rows = [("ENVIRONMENT", "KIND", "PYTHON", "PYSPARK", "IPYKERNEL", "")]
+    rows += [
+        (
+            environment.path,
+            environment.kind,
+            environment.python_version or "",
+            environment.packages.get("pyspark", ""),
+            environment.packages.get("ipykernel", ""),
+            environment.problem or "",
+        )
+        for environment in found.environments
+    ]
+    for root in found.unanswered:
+        print(printable(f"{root} does not answer."), file=sys.stderr)
+    print_value(found.environments, options.json, table(rows))
+
+
+def _ready(service: KernelService, options: argparse.Namespace) -> None:
+    path = str(Path(options.environment).expanduser().absolute())
+    environment = inspect_environment(path)
+    if environment is None or environment.problem is not None:
+        request = service.make_ready(path)
+        if not options.yes and not _confirmed(f"{request.title}?"):
+            raise NotAllowed.at("", "Nothing was installed. Give --yes to install without asking.")
+        service.carry_out(request, Console())
+        environment = inspect_environment(path)
+    if environment is None:
+        raise Missing.at("environment", f"{quoted(path)} is gone.")
+    print_value(environment, options.json, f"{environment.path} is ready")
+
+
+def _confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _archives(service: KernelService, options: argparse.Namespace) -> None:
+    archives = service.sweep(_place_id(service, options)) if options.sweep else service.archives()
+    rows = [("ARCHIVE", "MIB", "PYTHON", "ENVIRONMENT", "USED BY", "")]
+    rows += [
+        (
+            archive.path,
+            f"{archive.bytes / 1024**2:.1f}",
+            archive.python_version,
+            archive.environment,
+            ", ".join(kernel.name for kernel in archive.used_by)
+            or ("undo" if archive.kept_for_undo else "nothing"),
+            "removed" if options.sweep else archive.drift or "",
+        )
+        for archive in archives
+    ]
+    print_value(archives, options.json, table(rows))
 
 
 def _remove(service: KernelService, options: argparse.Namespace) -> None:
     kernel = _find(service, options)
     service.delete(kernel.place, kernel.name)
-    _print(kernel, options.json, f"Removed {kernel.name}; undo brings it back")
+    print_value(kernel, options.json, f"Removed {kernel.name}; undo brings it back")
 
 
 def _undo(service: KernelService, options: argparse.Namespace) -> None:
     kernel = service.undo(_place_id(service, options), options.kernel)
-    _print(kernel, options.json, f"{kernel.name} in {kernel.place} is as it was before")
-
-
-# --- printing ----------------------------------------------------------------------------------
-
-
-def _print(value: BaseModel | Sequence[BaseModel], as_json: bool, text: str) -> None:
-    if not as_json:
-        print(_printable(text))
-    elif isinstance(value, BaseModel):
-        print(json.dumps(value.model_dump(mode="json"), indent=1))
-    else:
-        print(json.dumps([item.model_dump(mode="json") for item in value], indent=1))
-
-
-def _print_error(error: KernelError, as_json: bool) -> None:
-    errors = [{"field": item.field, "message": item.message} for item in error.errors]
-    if as_json:
-        body = {"message": str(error), "reason": error.reason, "errors": errors}
-        print(json.dumps(body, indent=1), file=sys.stderr)
-        return
-    for item in error.errors:
-        where = f"{item.field}: " if item.field else ""
-        print(_printable(where + item.message), file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Escape what could move a terminal's cursor; kernels may be edited by hand."""
-    return re.sub(r"[^\n\x20-\x7e\u00a0-\U0010ffff]", lambda found: f"\\x{ord(found[0]):02x}", text)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _flat(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{key}={item}" for key, item in value.items())
-    return str(value)
+    print_value(kernel, options.json, f"{kernel.name} in {kernel.place} is as it was before")
 
 
 if __name__ == "__main__":

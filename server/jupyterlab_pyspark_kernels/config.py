@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from .clusters import FORMS
 from .errors import FieldError, Invalid, quoted
 from .fields import (
+    ArchiveDirectory,
     ConfKey,
     ConfValue,
     Count,
@@ -151,6 +152,34 @@ class KernelConfig(BaseModel):
             json_schema_extra={"advanced": True},
         ),
     ] = None
+    carry: Annotated[
+        bool,
+        Field(
+            title="Carry the environment to the executors",
+            description="Packs the environment once, and every executor unpacks it: for clusters "
+            "whose nodes do not have it at the same path. Local masters need none.",
+            json_schema_extra={"advanced": True},
+        ),
+    ] = False
+    carry_everything: Annotated[
+        bool,
+        Field(
+            title="Carry also what executors do not need",
+            description="Packs also the tests of packages, pip and setuptools, headers, type "
+            "stubs and the jars of PySpark. Hardly any package needs them.",
+            json_schema_extra={"advanced": True},
+        ),
+    ] = False
+    archive_directory: Annotated[
+        ArchiveDirectory | None,
+        Field(
+            title="Archive folder of the cluster",
+            description="A folder of any Hadoop file system. The packed environment is put there "
+            "once, and each node fetches it once instead of once for every notebook.",
+            examples=["hdfs:///user/me/archives"],
+            json_schema_extra={"advanced": True},
+        ),
+    ] = None
     ipython_profile: Annotated[
         ProfileName | None,
         Field(
@@ -251,6 +280,7 @@ def read_config(data: object) -> KernelConfig:
 
 _MESSAGES: Mapping[str, str] = {
     "missing": "{title} is missing. Give it",
+    "bool_type": "{value} is neither true nor false. Send one of them",
     "string_type": "{value} is not text. Write it in quotes",
     "dict_type": "{value} is not a list of settings. Send an object of names and values",
     "too_long": "There are too many entries. Leave some out",

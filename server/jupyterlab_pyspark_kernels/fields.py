@@ -111,6 +111,25 @@ def _path(text: str) -> str:
     return _value(text)
 
 
+def _archive_directory(text: str) -> str:
+    if re.fullmatch(r"[a-z][a-z0-9+.-]*://[^#?\s]*", text, re.ASCII) is None:
+        raise wrong(
+            f"{quoted(text)} is not a folder of a Hadoop file system. Write its URI, such as "
+            "hdfs:///user/me/archives"
+        )
+    if (found := re.search(r"[,*\[\]{}]", text)) is not None:
+        raise wrong(
+            f"{quoted(text)} holds “{found[0]}”, which Spark takes for more than one path. Choose "
+            "another folder"
+        )
+    if re.match(r"[^/]+//[^/@]*:[^/@]*@", text):
+        raise wrong(
+            "The URI holds a password, which everybody who may use the kernel could read. Leave "
+            "it out, and configure it in Hadoop's credential providers"
+        )
+    return _value(text.rstrip("/"))
+
+
 def _memory(text: str) -> str:
     try:
         amount = parse_memory(text)
@@ -182,6 +201,7 @@ def _text(check: Callable[[str], str], **schema: Any) -> Any:
 KernelName = _text(_name, pattern=NAME_PATTERN)
 Label = _text(_label, minLength=1, maxLength=MAX_LABEL)
 Path = _text(_path)
+ArchiveDirectory = _text(_archive_directory)
 Memory = _text(_memory, pattern="^[1-9][0-9]*([bBkKmMgGtT][bB]?)?$")
 MasterUrl = _text(_master)
 ProfileName = _text(_profile)

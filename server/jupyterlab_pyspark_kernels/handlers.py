@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
@@ -17,9 +18,11 @@ from pydantic import BaseModel
 from tornado import web
 
 from .errors import Invalid, KernelError, NotJson, TooLarge
-from .events import KERNEL_SCHEMA_ID
+from .events import KERNEL_SCHEMA_ID, TASK_SCHEMA_ID
+from .models import Kernel, Request
 from .schemas import form_schema, form_ui
-from .service import Kernel, KernelService
+from .service import KernelService
+from .tasks import Task, Tasks
 
 NAMESPACE = "jupyterlab-pyspark-kernels"
 RESOURCE = "pyspark_kernels"
@@ -43,10 +46,11 @@ class Refused(web.HTTPError):
 class Handler(APIHandler):
     """What all our routes have in common: limits, JSON in, JSON out, errors as data."""
 
-    def initialize(self, service: KernelService) -> None:
+    def initialize(self, service: KernelService, tasks: Tasks) -> None:
         """Take what the route hands over."""
         super().initialize()
         self.service = service
+        self.tasks = tasks
         self._body = bytearray()
 
     async def prepare(self, **options: Any) -> None:
@@ -102,6 +106,12 @@ class Handler(APIHandler):
             schema_id=KERNEL_SCHEMA_ID, data={"action": action, "place": place, "name": name}
         )
 
+    async def begin(self, request: Request) -> None:
+        """Start long work, and say where its progress can be asked for."""
+        task = await self.call(self.tasks.start, request)
+        self.set_header("Location", f"{self.base_url}{NAMESPACE}/tasks/{task.id}")
+        self.answer(task, status=202)
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer an error as `{message, reason, errors}`, never with a traceback."""
         error = kwargs.get("exc_info", (None, None, None))[1]
@@ -155,7 +165,24 @@ class EnvironmentsHandler(Handler):
     @authorized("read", resource=RESOURCE)
     async def get(self) -> None:
         """List the environments that were found."""
-        self.answer(await self.call(self.service.environments))
+        found = await self.call(self.service.environments)
+        self.answer(
+            {"environments": list(found.environments), "unanswered": list(found.unanswered)}
+        )
+
+
+class ReadyHandler(Handler):
+    """Environments that lack what every kernel needs."""
+
+    @web.authenticated
+    @authorized("write", resource=RESOURCE)
+    async def post(self) -> None:
+        """Install it into one of them."""
+        body = self.json_body()
+        path = body.get("environment") if isinstance(body, dict) else None
+        if not isinstance(path, str):
+            self._refuse(Invalid.at("environment", "It is missing. Send the environment's path."))
+        await self.begin(await self.call(self.service.make_ready, path))
 
 
 class KernelsHandler(Handler):
@@ -172,6 +199,9 @@ class KernelsHandler(Handler):
     async def post(self) -> None:
         """Create a kernel."""
         kernel = await self.call(self.service.create, self.json_body())
+        if isinstance(kernel, Request):
+            await self.begin(kernel)
+            return
         self.set_header("Location", f"{self.base_url}{NAMESPACE}/kernels/{_path(kernel)}")
         self.tell("create", kernel.place, kernel.name)
         self.answer(kernel, status=201)
@@ -200,6 +230,9 @@ class KernelHandler(Handler):
         if not etag:
             self._refuse(Invalid.at("", "If-Match is missing. Send the etag of the kernel there."))
         kernel = await self.call(self.service.edit, place, name, self.json_body(), etag)
+        if isinstance(kernel, Request):
+            await self.begin(kernel)
+            return
         self.tell("edit", place, name)
         self._answer_kernel(kernel)
 
@@ -217,6 +250,36 @@ class KernelHandler(Handler):
         self.answer(kernel)
 
 
+class RepackHandler(Handler):
+    """What the executors of one kernel unpack."""
+
+    @web.authenticated
+    @authorized("write", resource=RESOURCE)
+    async def post(self, place: str, name: str) -> None:
+        """Pack the environment anew."""
+        await self.begin(await self.call(self.service.repack, place, name))
+
+
+class ArchivesHandler(Handler):
+    """Packed environments."""
+
+    @web.authenticated
+    @authorized("read", resource=RESOURCE)
+    async def get(self) -> None:
+        """List them, and who needs them."""
+        self.answer(await self.call(self.service.archives))
+
+
+class SweepHandler(Handler):
+    """Packed environments that nothing refers to."""
+
+    @web.authenticated
+    @authorized("write", resource=RESOURCE)
+    async def post(self) -> None:
+        """Remove them."""
+        self.answer(await self.call(self.service.sweep))
+
+
 class UndoHandler(Handler):
     """The last delete or edit."""
 
@@ -230,27 +293,85 @@ class UndoHandler(Handler):
         self.answer(kernel)
 
 
+class TasksHandler(Handler):
+    """Long work."""
+
+    @web.authenticated
+    @authorized("read", resource=RESOURCE)
+    async def get(self) -> None:
+        """List what runs, and what has ended lately."""
+        self.answer(await self.call(self.tasks.all))
+
+
+class TaskHandler(Handler):
+    """One piece of long work."""
+
+    @web.authenticated
+    @authorized("read", resource=RESOURCE)
+    async def get(self, task_id: str) -> None:
+        """Give how far it is, and its log."""
+        self.answer(await self.call(self.tasks.get, task_id))
+
+    @web.authenticated
+    @authorized("write", resource=RESOURCE)
+    async def delete(self, task_id: str) -> None:
+        """Cancel it, or forget it when it has ended."""
+        await self.call(self.tasks.cancel, task_id)
+        self.set_status(204)
+        self.finish()
+
+
+class ResumeHandler(Handler):
+    """One piece of long work that did not come to its end."""
+
+    @web.authenticated
+    @authorized("write", resource=RESOURCE)
+    async def post(self, task_id: str) -> None:
+        """Take it up again."""
+        self.answer(await self.call(self.tasks.resume, task_id), status=202)
+
+
 ROUTES: dict[str, type[Handler]] = {
     "form": FormHandler,
     "preview": PreviewHandler,
     "environments": EnvironmentsHandler,
+    "environments/ready": ReadyHandler,
     "kernels": KernelsHandler,
     "kernels/{place}/{name}": KernelHandler,
+    "kernels/{place}/{name}/repack": RepackHandler,
+    "archives": ArchivesHandler,
+    "archives/sweep": SweepHandler,
     "undo": UndoHandler,
+    "tasks": TasksHandler,
+    "tasks/{id}": TaskHandler,
+    "tasks/{id}/resume": ResumeHandler,
 }
 """The routes below our namespace, written as in the OpenAPI file."""
 
 
-def url_patterns(service: KernelService) -> list[tuple[str, type[Handler], dict[str, Any]]]:
+def url_patterns(
+    service: KernelService, tasks: Tasks
+) -> list[tuple[str, type[Handler], dict[str, Any]]]:
     """Give the routes as Jupyter Server takes them."""
     return [
         (
-            f"/{NAMESPACE}/" + route.replace("{place}", "([^/]+)").replace("{name}", "([^/]+)"),
+            f"/{NAMESPACE}/" + re.sub(r"\{[a-z]+\}", "([^/]+)", route),
             handler,
-            {"service": service},
+            {"service": service, "tasks": tasks},
         )
         for route, handler in ROUTES.items()
     ]
+
+
+def task_event(task: Task) -> dict[str, Any]:
+    """Give what the event of a task tells."""
+    return {"schema_id": TASK_SCHEMA_ID, "data": task.model_dump(include=_TOLD)}
+
+
+_TOLD = {
+    *("id", "title", "state", "stage"),
+    *("files_done", "files_total", "bytes_done", "bytes_total"),
+}
 
 
 def parse_json(body: bytes) -> Any:

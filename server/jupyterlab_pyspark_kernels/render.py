@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,6 +24,11 @@ Kernelspec = dict[str, Any]
 METADATA_KEY = "pyspark_kernels"
 METADATA_VERSION = 1
 
+UNPACKED = "environment"
+"""What the unpacked archive is called in the folder that an executor works in."""
+
+_ARCHIVE_KEY = "archive"
+
 _ADDRESS_FIELDS = {"name", "place"}
 """Told by where the kernel lies, so that a copied directory does not lie about itself."""
 
@@ -35,6 +41,9 @@ MAX_ARG_STRLEN), and the JVM gets each setting with its quoting."""
 MAX_ENV = 256 * 1024
 """Bytes of all variables that a person sets. Linux counts them against a quarter of the stack's
 limit, 2 MiB by default, which the server's own variables share (execve(2))."""
+
+_ARCHIVES_OPTION = "--archives"
+"""Stands for a setting that depends on the master (`SparkSubmit.prepareSubmitEnvironment`)."""
 
 _SHORT_OPTIONS = {
     "--master": "spark.master",
@@ -53,7 +62,7 @@ _SHORT_OPTIONS = {
     "--exclude-packages": "spark.jars.excludes",
     "--py-files": "spark.submit.pyFiles",
     "--files": "spark.files",
-    "--archives": "spark.archives",
+    "--archives": _ARCHIVES_OPTION,
     "--driver-class-path": "spark.driver.extraClassPath",
     "--driver-java-options": "spark.driver.extraJavaOptions",
     "--driver-library-path": "spark.driver.extraLibraryPath",
@@ -75,50 +84,68 @@ def interpreter(environment: str) -> str:
     return str(path / "bin" / "python")
 
 
-def render(config: KernelConfig, created_by: str) -> Kernelspec:
+@dataclass(frozen=True)
+class Carried:
+    """The archive that executors unpack.
+
+    Attributes:
+        digest: what it is called in the place that keeps it.
+        uri: where Spark fetches it: a path on this machine, or a Hadoop file system's URI.
+
+    """
+
+    digest: str
+    uri: str
+
+
+def render(config: KernelConfig, created_by: str, carried: Carried | None = None) -> Kernelspec:
     """Make the kernelspec of a kernel.
 
     Args:
         config: the kernel, its paths already absolute.
         created_by: the name of the user who makes it.
+        carried: the packed environment, for a kernel that carries it.
 
     """
     python = interpreter(config.environment)
+    variables = environment_variables(config, carried)
+    ours: dict[str, Any] = {
+        "version": METADATA_VERSION,
+        "config": config.model_dump(exclude=_ADDRESS_FIELDS, exclude_none=True),
+        "created_by": created_by,
+    }
+    if carried is not None:
+        ours[_ARCHIVE_KEY] = {"digest": carried.digest, "uri": carried.uri}
     profile = [f"--profile={config.ipython_profile}"] if config.ipython_profile else []
     return {
         "argv": [python, "{resource_dir}/launcher.py", "-f", "{connection_file}", *profile],
         "display_name": config.display_name,
         "language": "python",
         "interrupt_mode": "signal",
-        "env": {name: _escaped(value) for name, value in environment_variables(config).items()},
-        "metadata": {
-            "debugger": True,
-            METADATA_KEY: {
-                "version": METADATA_VERSION,
-                "config": config.model_dump(exclude=_ADDRESS_FIELDS, exclude_none=True),
-                "created_by": created_by,
-            },
-        },
+        "env": {name: _escaped(value) for name, value in variables.items()},
+        "metadata": {"debugger": True, METADATA_KEY: ours},
     }
 
 
-def environment_variables(config: KernelConfig) -> dict[str, str]:
+def environment_variables(config: KernelConfig, carried: Carried | None = None) -> dict[str, str]:
     """Give the variables the kernel's process must see, byte for byte."""
     python = interpreter(config.environment)
+    # Spark unpacks the archive in the folder that each executor works in.
+    executor_python = f"./{UNPACKED}/bin/python" if carried else config.executor_python
     return {
         # Equal text must hash equally in the driver and in every executor, or joins and
         # groupings by hash go wrong (SPARK-13330).
         _HASH_SEED: "0",
         **config.env,
         "PYSPARK_DRIVER_PYTHON": python,
-        "PYSPARK_PYTHON": config.executor_python or python,
-        "PYSPARK_SUBMIT_ARGS": submit_args(config),
+        "PYSPARK_PYTHON": executor_python or python,
+        "PYSPARK_SUBMIT_ARGS": submit_args(config, carried),
         # Empty rather than left out: a Spark of the server's own must not slip in.
         "SPARK_HOME": config.spark_home or "",
     }
 
 
-def submit_args(config: KernelConfig) -> str:
+def submit_args(config: KernelConfig, carried: Carried | None = None) -> str:
     """Give the text that PySpark splits, like a shell, into the arguments of spark-submit.
 
     Raises:
@@ -128,7 +155,7 @@ def submit_args(config: KernelConfig) -> str:
     """
     option = parse_master(config.master).option
     tokens = [option, config.master]
-    for key, value in settings(config).items():
+    for key, value in settings(config, carried).items():
         tokens += ["--conf", f"{key}={value}"]
     tokens.append("pyspark-shell")
     text = shlex.join(tokens)
@@ -138,7 +165,7 @@ def submit_args(config: KernelConfig) -> str:
     return text
 
 
-def settings(config: KernelConfig) -> dict[str, str]:
+def settings(config: KernelConfig, carried: Carried | None = None) -> dict[str, str]:
     """Give every `spark.*` setting of the kernel but its master."""
     fields = {
         key: str(value)
@@ -149,7 +176,12 @@ def settings(config: KernelConfig) -> dict[str, str]:
         "spark.app.name": config.display_name,
         f"spark.executorEnv.{_HASH_SEED}": config.env.get(_HASH_SEED, "0"),
     }
-    return {**ours, **fields, **config.conf}
+    given = {**ours, **fields, **config.conf}
+    archives = parse_master(config.master).archives
+    if carried is None or archives is None:
+        return given
+    others = [given[archives]] if given.get(archives) else []
+    return {**given, archives: ",".join([*others, f"{carried.uri}#{UNPACKED}"])}
 
 
 def _check_size(config: KernelConfig, text: str) -> None:
@@ -200,6 +232,14 @@ def merge(old: Kernelspec, before: Kernelspec, after: Kernelspec) -> Kernelspec:
 def _mapping(spec: Kernelspec, key: str) -> dict[str, Any]:
     value = spec.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def read_carried(spec: Mapping[str, Any]) -> Carried | None:
+    """Read which archive a kernelspec of ours refers to."""
+    found = spec["metadata"][METADATA_KEY].get(_ARCHIVE_KEY)
+    if not isinstance(found, dict) or not {"digest", "uri"} <= found.keys():
+        return None
+    return Carried(str(found["digest"]), str(found["uri"]))
 
 
 def is_ours(spec: Mapping[str, Any]) -> bool:
@@ -283,4 +323,13 @@ def _read_submit_args(text: str) -> dict[str, str]:
             conf.setdefault(_SHORT_OPTIONS[option], value)
         else:
             raise NotReadable(f"its PYSPARK_SUBMIT_ARGS has the option {option}, which is unknown")
+    return _with_archives(conf)
+
+
+def _with_archives(conf: dict[str, str]) -> dict[str, str]:
+    """Put what the option --archives said into the setting that the master takes them from."""
+    archives = conf.pop(_ARCHIVES_OPTION, None)
+    if archives is not None:
+        on_yarn = conf.get("spark.master") == "yarn"
+        conf.setdefault("spark.yarn.dist.archives" if on_yarn else "spark.archives", archives)
     return conf

@@ -17,8 +17,9 @@ from pydantic_core import core_schema
 
 from .config import KernelConfig
 from .environments import Environment
+from .models import KeptArchive, Kernel, Preview, Remark
 from .places import Place
-from .service import Kernel, Preview, Remark
+from .tasks import Task
 
 Schema = dict[str, Any]
 
@@ -104,7 +105,9 @@ def settings_schema() -> Schema:
 
 def openapi() -> Schema:
     """Describe the server's routes as OpenAPI 3.1."""
-    models: list[type[BaseModel]] = [KernelConfig, Kernel, Preview, Environment, Place, Remark]
+    models: list[type[BaseModel]] = [
+        *(KernelConfig, Kernel, Preview, Environment, Place, Remark, Task, KeptArchive)
+    ]
     _, made = models_json_schema(
         [
             (model, "serialization" if model is not KernelConfig else "validation")
@@ -154,10 +157,16 @@ def _any_object(description: str) -> Schema:
     return {"type": "object", "additionalProperties": True, "description": description}
 
 
+_TASK_BEGUN = _answer("Task", "It takes longer; this is the task that does it.")
+_TASK_ID = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
 _ERROR = {"4XX": {"$ref": "#/components/responses/Error"}}
 _BODY = {
     "required": True,
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/KernelConfig"}}},
+}
+_EMPTY_BODY = {
+    "required": True,
+    "content": {"application/json": {"schema": {"type": "object"}}},
 }
 _ADDRESS = [
     {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -172,6 +181,21 @@ _WRITTEN_OUT: Schema = {
             "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Remark"}},
         },
         "required": ["message", "reason", "errors"],
+    },
+    "Environments": {
+        "type": "object",
+        "properties": {
+            "environments": {
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/Environment"},
+            },
+            "unanswered": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Where environments were looked for and the disk did not answer.",
+            },
+        },
+        "required": ["environments", "unanswered"],
     },
     "Form": {
         "type": "object",
@@ -209,10 +233,25 @@ _PATHS: Schema = {
     "/environments": {
         "get": {
             "summary": "List the Python environments that were found",
-            "responses": {
-                "200": _answer("Environment", "The environments.", many=True),
-                **_ERROR,
+            "responses": {"200": _answer("Environments", "The environments."), **_ERROR},
+        }
+    },
+    "/environments/ready": {
+        "post": {
+            "summary": "Install into an environment what every kernel needs",
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "object",
+                            "properties": {"environment": {"type": "string"}},
+                            "required": ["environment"],
+                        }
+                    }
+                },
             },
+            "responses": {"202": _TASK_BEGUN, **_ERROR},
         }
     },
     "/kernels": {
@@ -223,7 +262,11 @@ _PATHS: Schema = {
         "post": {
             "summary": "Create a kernel",
             "requestBody": _BODY,
-            "responses": {"201": _answer("Kernel", "The new kernel."), **_ERROR},
+            "responses": {
+                "201": _answer("Kernel", "The new kernel."),
+                "202": _TASK_BEGUN,
+                **_ERROR,
+            },
         },
     },
     "/kernels/{place}/{name}": {
@@ -244,12 +287,43 @@ _PATHS: Schema = {
                 }
             ],
             "requestBody": _BODY,
-            "responses": {"200": _answer("Kernel", "The new version."), **_ERROR},
+            "responses": {
+                "200": _answer("Kernel", "The new version."),
+                "202": _TASK_BEGUN,
+                **_ERROR,
+            },
         },
         "delete": {
             "summary": "Take one kernel away; it can be undone",
             "responses": {"204": {"description": "It is gone."}, **_ERROR},
         },
+    },
+    "/kernels/{place}/{name}/repack": {
+        "parameters": _ADDRESS,
+        "post": {
+            "summary": "Pack anew what the kernel's executors unpack",
+            "requestBody": _EMPTY_BODY,
+            "responses": {"202": _TASK_BEGUN, **_ERROR},
+        },
+    },
+    "/archives": {
+        "get": {
+            "summary": "List the packed environments of all places",
+            "responses": {
+                "200": _answer("KeptArchive", "The archives.", many=True),
+                **_ERROR,
+            },
+        }
+    },
+    "/archives/sweep": {
+        "post": {
+            "summary": "Remove this user's packed environments that nothing refers to",
+            "requestBody": _EMPTY_BODY,
+            "responses": {
+                "200": _answer("KeptArchive", "Those that were removed.", many=True),
+                **_ERROR,
+            },
+        }
     },
     "/undo": {
         "post": {
@@ -266,12 +340,34 @@ _PATHS: Schema = {
                     ("name", "Take back the last one of this kernel."),
                 )
             ],
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": {"type": "object"}}},
-            },
+            "requestBody": _EMPTY_BODY,
             "responses": {"200": _answer("Kernel", "The kernel as it is again."), **_ERROR},
         }
+    },
+    "/tasks": {
+        "get": {
+            "summary": "List long work that runs or has ended lately, the newest first",
+            "responses": {"200": _answer("Task", "The tasks.", many=True), **_ERROR},
+        }
+    },
+    "/tasks/{id}": {
+        "parameters": _TASK_ID,
+        "get": {
+            "summary": "Give one task with its log",
+            "responses": {"200": _answer("Task", "The task."), **_ERROR},
+        },
+        "delete": {
+            "summary": "Cancel a task that runs, or forget one that has ended",
+            "responses": {"204": {"description": "It is told to stop, or forgotten."}, **_ERROR},
+        },
+    },
+    "/tasks/{id}/resume": {
+        "parameters": _TASK_ID,
+        "post": {
+            "summary": "Take up again what was interrupted, cancelled or has failed",
+            "requestBody": _EMPTY_BODY,
+            "responses": {"202": _answer("Task", "The task as it runs again."), **_ERROR},
+        },
     },
 }
 

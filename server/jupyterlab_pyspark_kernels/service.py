@@ -10,28 +10,66 @@ import json
 import os
 import pwd
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import JsonValue
 
 from . import store
 from .advice import advise
+from .carry import (
+    Archive,
+    archives,
+    carry,
+    check_carry,
+    find_archive,
+    foreseen,
+    is_carried,
+    sweep,
+)
 from .config import KernelConfig, read_config
 from .environments import (
     DEFAULT_ROOTS,
-    Environment,
-    find_environments,
+    EnvironmentFinder,
+    Found,
     prepare,
     spark_home_problem,
+    why_not_allowed,
 )
-from .errors import FieldError, Invalid, Missing, NotAllowed, Taken, quoted
+from .errors import (
+    CannotBeDone,
+    EditedMeanwhile,
+    FieldError,
+    Invalid,
+    Missing,
+    NotAllowed,
+    Taken,
+    quoted,
+)
 from .fields import MAX_LABEL
-from .places import USER, Place
-from .render import METADATA_KEY, Kernelspec, NotReadable, is_ours, merge, read, render
+from .models import KeptArchive, Kernel, KernelAddress, KernelArchive, Preview, Remark, Request
+from .places import Place
+from .progress import Report
+from .ready import check_ready, make_ready
+from .render import (
+    METADATA_KEY,
+    Carried,
+    Kernelspec,
+    NotReadable,
+    is_ours,
+    merge,
+    read,
+    read_carried,
+    render,
+)
+
+FindArchive: TypeAlias = Callable[[Place, str], Archive | None]
 
 _ASSETS = ("launcher.py", "logo-32x32.png", "logo-64x64.png")
 
@@ -46,46 +84,20 @@ class KernelSpecs(Protocol):
         """Map the name of every readable kernel to its directory and content."""
 
 
-class Remark(BaseModel):
-    """An error or a piece of advice, and the field it belongs to."""
+@dataclass(frozen=True)
+class _Users:
+    """Who needs archives.
 
-    field: str = Field(description="A field of KernelConfig; empty when it is none of them.")
-    message: str
+    Attributes:
+        kernels: the kernels that refer to each archive, by its digest.
+        undo: the digests of those that undo could need.
+        unreadable: kernels of which nobody knows what they need.
 
+    """
 
-class Kernel(BaseModel):
-    """A PySpark kernel as it lies in one of the places."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    place: str = Field(description="The id of the place.")
-    display_name: str
-    config: Annotated[
-        dict[str, JsonValue] | None,
-        WithJsonSchema(
-            {"anyOf": [{"$ref": "#/components/schemas/KernelConfig"}, {"type": "null"}]}
-        ),
-    ] = Field(description="What it was made from; null when that cannot be read.")
-    etag: str = Field(description="What an edit gives as If-Match.")
-    created_by: str
-    writable: bool = Field(description="Whether this user can change it.")
-    edited_by_hand: bool = Field(
-        description="Whether kernel.json differs from what we would write."
-    )
-    hidden_by: str | None = Field(
-        description="The directory of another kernel of the same name that Jupyter finds first."
-    )
-    problem: str | None = Field(description="Why Jupyter cannot read it; null when it can.")
-
-
-class Preview(BaseModel):
-    """What would be written, were the kernel created now."""
-
-    name: str
-    directory: str
-    kernel_json: dict[str, JsonValue]
-    advice: list[Remark]
+    kernels: defaultdict[str, list[KernelAddress]]
+    undo: set[str]
+    unreadable: list[KernelAddress]
 
 
 class KernelService:
@@ -96,6 +108,7 @@ class KernelService:
         find_places: lists the places, the user's own first.
         environment_roots: directories with an environment in each subdirectory.
         workspace: the folder the user works in.
+        allowed_environments: directories that environments must lie in; anywhere when empty.
 
     """
 
@@ -105,19 +118,20 @@ class KernelService:
         find_places: Callable[[], list[Place]],
         environment_roots: Sequence[str] = DEFAULT_ROOTS,
         workspace: Path | None = None,
+        allowed_environments: Sequence[str] = (),
     ) -> None:
         self._specs = specs
+        self._allowed = allowed_environments
         self.places = find_places
         # Nobody takes a name or a label between the look whether it is free and the writing.
         self._alone = Lock()
-        self._environment_roots = environment_roots
-        self._workspace = workspace
+        self._finder = EnvironmentFinder(environment_roots, workspace)
 
     # --- asking --------------------------------------------------------------------------------
 
-    def environments(self) -> list[Environment]:
+    def environments(self) -> Found:
         """List the Python environments that were found."""
-        return find_environments(self._environment_roots, self._workspace)
+        return self._finder.find()
 
     def defaults(self) -> dict[str, JsonValue]:
         """Give the values that a new form begins with on this machine."""
@@ -134,10 +148,12 @@ class KernelService:
 
         """
         found = self._specs.find_kernel_specs()
+        # Many kernels share an archive, and what has changed since takes a walk over all files.
+        look = cache(find_archive)
         kernels = []
         for place in self.places() if place_id is None else [self._place(place_id)]:
             for name in store.names(place):
-                kernel = self._describe(place, name, found)
+                kernel = self._describe(place, name, found, look)
                 if kernel is not None:
                     kernels.append(kernel)
         return kernels
@@ -150,7 +166,8 @@ class KernelService:
 
         """
         place = self._place(place_id)
-        kernel = self._describe(place, name, self._specs.find_kernel_specs())
+        found = self._specs.find_kernel_specs()
+        kernel = self._describe(place, name, found, find_archive)
         if kernel is None:
             raise _missing(place, name)
         return kernel
@@ -163,7 +180,7 @@ class KernelService:
 
         """
         config, place = self._checked(data, editing)
-        spec = render(config, _user())
+        spec = render(config, _user(), foreseen(config, place))
         return Preview(
             name=config.name,
             directory=str(place.kernels / config.name),
@@ -173,19 +190,18 @@ class KernelService:
 
     # --- writing -------------------------------------------------------------------------------
 
-    def create(self, data: object) -> Kernel:
-        """Write a new kernel.
+    def create(self, data: object) -> Kernel | Request:
+        """Write a new kernel, or give the request for it when its environment is packed first.
 
         Raises:
             KernelError: what is wrong; nothing has been written then.
 
         """
-        with self._alone:
-            config, place = self._checked(data, editing=False)
-            store.create(place, config.name, _files(render(config, _user())))
-        return self.kernel(place.id, config.name)
+        if not is_carried(read_config(data)):
+            return self._create(data)
+        return _request("create", self._checked(data, editing=False)[0])
 
-    def edit(self, place_id: str, name: str, data: object, etag: str) -> Kernel:
+    def edit(self, place_id: str, name: str, data: object, etag: str) -> Kernel | Request:
         """Write a kernel anew, keeping what others added to its kernel.json.
 
         Args:
@@ -194,26 +210,123 @@ class KernelService:
             data: the whole new KernelConfig.
             etag: of the version that the new one was made from.
 
+        Returns:
+            the new version, or the request for it when its environment is packed first.
+
         Raises:
             KernelError: what is wrong; the old version stays then.
 
         """
-        old = self._ours(self._place(place_id), name)
-        creator = old.spec["metadata"][METADATA_KEY].get("created_by") or _user()
-        before = render(_read_kernel(old.spec, place_id, name), creator)
-        with self._alone:
-            config, place = self._checked(data, editing=True)
-            if (config.place, config.name) != (place_id, name):
-                raise Invalid.at(
-                    "name",
-                    f"The kernel is {quoted(name)} in {place_id}; an edit cannot move it to "
-                    f"{quoted(config.name)} in {config.place}. Copy it instead.",
-                )
-            spec = merge(old.spec, before, render(config, creator))
-            store.replace(place, name, _files(spec), etag)
-        return self.kernel(place.id, name)
+        if self._ours(self._place(place_id), name).etag != etag:
+            raise EditedMeanwhile.at(
+                "name", f"{quoted(name)} was changed meanwhile. Reload it and edit it again."
+            )
+        config = read_config(data)
+        if (config.place, config.name) != (place_id, name):
+            raise Invalid.at(
+                "name",
+                f"The kernel is {quoted(name)} in {place_id}; an edit cannot move it to "
+                f"{quoted(config.name)} in {config.place}. Copy it instead.",
+            )
+        if not is_carried(config):
+            return self._edit(data, etag)
+        return _request("edit", self._checked(data, editing=True)[0], etag)
 
-    def copy(self, place_id: str, name: str, new_name: str, new_place: str | None = None) -> Kernel:
+    def repack(self, place_id: str, name: str) -> Request:
+        """Bring what a kernel's executors unpack to what its environment is now.
+
+        Raises:
+            KernelError: when that cannot be done.
+
+        """
+        kernel = self.kernel(place_id, name)
+        request = kernel.config and self.edit(place_id, name, kernel.config, kernel.etag)
+        if not isinstance(request, Request):
+            raise Invalid.at("name", f"{quoted(name)} does not carry its environment.")
+        # Whoever asks for it by name may have seen that the archive is damaged.
+        return request.model_copy(update={"verify": True})
+
+    def archives(self) -> list[KeptArchive]:
+        """List the packed environments of all places, and who needs them."""
+        users = self._users()
+        return [
+            KeptArchive(
+                **vars(archive),
+                place=place.id,
+                used_by=users.kernels[archive.digest],
+                kept_for_undo=archive.digest in users.undo,
+            )
+            for place in self.places()
+            for archive in archives(place)
+        ]
+
+    def sweep(self, place_id: str | None = None) -> list[KeptArchive]:
+        """Remove this user's packed environments that nothing refers to, and tell which they were.
+
+        Args:
+            place_id: only those of this place.
+
+        Raises:
+            NotAllowed: when a kernel cannot be read, so that nobody knows what it needs.
+            KernelError: when the file system refuses.
+
+        """
+        users = self._users()
+        if users.unreadable:
+            names = ", ".join(f"{quoted(one.name)} in {one.place}" for one in users.unreadable)
+            raise NotAllowed.at(
+                "name",
+                f"Nobody knows what these kernels need, as they cannot be read: {names}. Repair or "
+                "remove them first.",
+            )
+        places = self.places() if place_id is None else [self._place(place_id)]
+        return [
+            KeptArchive(**vars(archive), place=place.id, used_by=[], kept_for_undo=False)
+            for place in places
+            if place.writable
+            for archive in sweep(place, users.kernels.keys() | users.undo)
+        ]
+
+    def make_ready(self, path: str) -> Request:
+        """Give the request to install into an environment what kernels need.
+
+        Raises:
+            KernelError: when that cannot or need not be done.
+
+        """
+        environment = check_ready(path)
+        if (reason := why_not_allowed(environment.path, self._allowed)) is not None:
+            raise CannotBeDone.at("environment", reason)
+        return Request(
+            kind="ready",
+            title=f"Installing ipykernel into {environment.path}",
+            environment=environment.path,
+        )
+
+    def carry_out(self, request: Request, report: Report) -> Kernel | None:
+        """Do the long work that was asked for.
+
+        Returns:
+            the kernel that was written, if any.
+
+        Raises:
+            KernelError: why it cannot be done; nothing has been written then.
+            Cancelled: when the report said so.
+
+        """
+        if request.kind == "ready":
+            make_ready(str(request.environment), report)
+            return None
+        # It was checked before, perhaps before a restart of the server.
+        config, place = self._checked(request.config, editing=request.kind == "edit")
+        carried = carry(config, place, report, request.verify)
+        if request.kind == "create":
+            return self._create(request.config, carried)
+        return self._edit(request.config, request.etag, carried)
+
+    def copy(
+        self, place_id: str, name: str, new_name: str, new_place: str | None = None
+    ) -> Kernel | Request:
         """Create a kernel like another one, under a new name.
 
         Raises:
@@ -265,6 +378,39 @@ class KernelService:
 
     # --- below ---------------------------------------------------------------------------------
 
+    def _users(self) -> _Users:
+        """Tell who needs which archive.
+
+        All places are looked at: a kernel that was copied still refers to the archive of the first.
+        """
+        users = _Users(defaultdict(list), set(), [])
+        for place in self.places():
+            for name, spec in store.specs(place):
+                address = KernelAddress(place=place.id, name=name)
+                if spec is None:
+                    users.unreadable.append(address)
+                elif (digest := _archive_of(spec)) is not None:
+                    users.kernels[digest].append(address)
+            users.undo.update(filter(None, map(_archive_of, store.kept_specs(place))))
+        return users
+
+    def _create(self, data: object, carried: Carried | None = None) -> Kernel:
+        with self._alone:
+            config, place = self._checked(data, editing=False)
+            store.create(place, config.name, _files(render(config, _user(), carried)))
+        return self.kernel(place.id, config.name)
+
+    def _edit(self, data: object, etag: str, carried: Carried | None = None) -> Kernel:
+        with self._alone:
+            config, place = self._checked(data, editing=True)
+            name = config.name
+            old = self._ours(place, name).spec
+            creator = old["metadata"][METADATA_KEY].get("created_by") or _user()
+            before = render(_read_kernel(old, place.id, name), creator, read_carried(old))
+            spec = merge(old, before, render(config, creator, carried))
+            store.replace(place, name, _files(spec), etag)
+        return self.kernel(place.id, name)
+
     def _checked(self, data: object, editing: bool) -> tuple[KernelConfig, Place]:
         """Go through the flow up to the writing."""
         config = read_config(data)
@@ -272,7 +418,8 @@ class KernelService:
         if not editing:
             self._check_free(config)
         self._check_label(config)
-        return prepare(config), place
+        check_carry(config)
+        return prepare(config, self._allowed), place
 
     def _place(self, place_id: str) -> Place:
         for place in self.places():
@@ -320,14 +467,16 @@ class KernelService:
             )
         return stored
 
-    def _describe(self, place: Place, name: str, found: Mapping[str, str]) -> Kernel | None:
+    def _describe(
+        self, place: Place, name: str, found: Mapping[str, str], look: FindArchive
+    ) -> Kernel | None:
         first = Path(found.get(name.lower(), place.kernels / name))
         hidden_by = None if first == place.kernels / name else str(first)
         try:
             stored = store.read(place, name)
             if not is_ours(stored.spec):
                 return None
-            return _kernel(place, name, stored, hidden_by)
+            return _kernel(place, name, stored, hidden_by, look)
         except Missing:
             return None
         except (store.Unreadable, NotReadable, Invalid) as error:
@@ -351,7 +500,49 @@ def _read_kernel(spec: Kernelspec, place_id: str, name: str) -> KernelConfig:
         ) from None
 
 
-def _kernel(place: Place, name: str, stored: store.StoredKernel, hidden_by: str | None) -> Kernel:
+def _request(kind: Literal["create", "edit"], config: KernelConfig, etag: str = "") -> Request:
+    doing = "Creating" if kind == "create" else "Changing"
+    return Request(
+        kind=kind,
+        title=f"{doing} “{config.display_name}”",
+        place=config.place,
+        name=config.name,
+        etag=etag,
+        environment=config.environment,
+        config=config.model_dump(),
+    )
+
+
+def _archive_of(spec: Kernelspec) -> str | None:
+    carried = read_carried(spec) if is_ours(spec) else None
+    return None if carried is None else carried.digest
+
+
+def _kernel_archive(place: Place, spec: Kernelspec, look: FindArchive) -> KernelArchive | None:
+    carried = read_carried(spec)
+    if carried is None:
+        return None
+    archive = look(place, carried.digest)
+    gone = None if _is_elsewhere(carried.uri) else "The archive is gone."
+    return KernelArchive(
+        digest=carried.digest,
+        uri=carried.uri,
+        bytes=archive and archive.bytes,
+        drift=archive.drift if archive else gone,
+    )
+
+
+def _is_elsewhere(uri: str) -> bool:
+    return not uri.startswith("/")
+
+
+def _kernel(
+    place: Place,
+    name: str,
+    stored: store.StoredKernel,
+    hidden_by: str | None,
+    look: FindArchive,
+) -> Kernel:
     config = read_config({**read(stored.spec), "name": name, "place": place.id})
     created_by = str(stored.spec["metadata"][METADATA_KEY].get("created_by", ""))
     return Kernel(
@@ -362,8 +553,9 @@ def _kernel(place: Place, name: str, stored: store.StoredKernel, hidden_by: str 
         etag=stored.etag,
         created_by=created_by,
         writable=place.writable,
-        edited_by_hand=render(config, created_by) != stored.spec,
+        edited_by_hand=render(config, created_by, read_carried(stored.spec)) != stored.spec,
         hidden_by=hidden_by,
+        archive=_kernel_archive(place, stored.spec, look),
         problem=None,
     )
 
@@ -379,6 +571,7 @@ def _unreadable(place: Place, name: str, hidden_by: str | None, reason: str) -> 
         writable=place.writable,
         edited_by_hand=True,
         hidden_by=hidden_by,
+        archive=None,
         problem=reason,
     )
 
@@ -412,6 +605,3 @@ def _user() -> str:
     except KeyError:
         # Containers run under numbers that nobody registered.
         return str(os.getuid())
-
-
-__all__ = ["USER", "Kernel", "KernelService", "Preview", "Remark"]

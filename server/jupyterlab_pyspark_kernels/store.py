@@ -102,15 +102,37 @@ def read(place: Place, name: str) -> StoredKernel:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
             raise _missing(place, name) from None
         raise Unreadable(f"kernel.json cannot be opened: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise Unreadable("kernel.json is not a file")
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise Unreadable("kernel.json is not a file")
         content = file.read(MAX_KERNEL_JSON + 1)
     return StoredKernel(_parse(content), _etag(content))
 
 
 def _etag(kernel_json: bytes) -> str:
     return hashlib.sha256(kernel_json).hexdigest()[:32]
+
+
+def specs(place: Place) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Give the kernelspecs of a place by their kernels' names; `None` for what cannot be read."""
+    for name in names(place):
+        try:
+            yield name, read(place, name).spec
+        except Unreadable:
+            yield name, None
+        except Missing:
+            continue
+
+
+def kept_specs(place: Place) -> Iterator[dict[str, Any]]:
+    """Give the kernelspecs that `undo` can bring back, now or after another undo."""
+    for entry in (area_path(place) / "undo").glob("*/kernel"):
+        try:
+            yield _parse((entry / KERNEL_JSON).read_bytes())
+        except (OSError, Unreadable):
+            # An edit whose kernel.json was broken before; undo gives it back as it was.
+            continue
 
 
 def _check_component(place: Place, name: str) -> None:

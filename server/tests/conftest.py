@@ -2,7 +2,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import carrying
 import pytest
+
+from jupyterlab_pyspark_kernels.cli import main
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
@@ -14,6 +17,16 @@ def pyspark_environment() -> Path:
     if not path:
         pytest.fail("Set PYSPARK_KERNELS_TEST_ENVIRONMENT, or run the tests by `npm test`.")
     return Path(path)
+
+
+@pytest.fixture(scope="session")
+def carried_environment(
+    pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A real environment with pandas and pyarrow, for executors to run."""
+    return carrying.make_environment(
+        pyspark_environment, tmp_path_factory.mktemp("carried") / "env"
+    )
 
 
 @pytest.fixture
@@ -41,3 +54,23 @@ def make_environment(tmp_path: Path) -> Callable[..., Path]:
 def environment(make_environment: Callable[..., Path]) -> Path:
     """An environment that looks complete."""
     return make_environment(ipykernel="7.4.0", pyspark="4.3.0", py4j="0.10.9.9")
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's data directory of Jupyter; it is not there yet."""
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command; give its exit code, output and messages."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        output, messages = capsys.readouterr()
+        return code, output, messages
+
+    return run

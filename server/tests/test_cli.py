@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -6,24 +8,7 @@ import pytest
 
 from jupyterlab_pyspark_kernels.cli import main
 
-
-@pytest.fixture(autouse=True)
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command; give its exit code, output and messages."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        output, messages = capsys.readouterr()
-        return code, output, messages
-
-    return run
+pytestmark = pytest.mark.usefixtures("data_dir")
 
 
 def test_the_arguments_of_the_original_script(
@@ -43,6 +28,35 @@ def test_the_arguments_of_the_original_script(
     for setting in ("executor.memory=4g", "executor.cores=4", "driver.memory=2g"):
         assert f"--conf spark.{setting}" in arguments
     assert spec["argv"][0] == f"{environment}/bin/python"
+
+
+def test_the_original_script_with_its_template(
+    run: Any, environment: Path, tmp_path: Path, data_dir: Path
+) -> None:
+    spark = tmp_path / "spark"
+    (spark / "python" / "lib").mkdir(parents=True)
+    (spark / "python" / "lib" / "py4j-0.10.9.9-src.zip").touch()
+    (spark / "python" / "pyspark").mkdir()
+    (spark / "bin").mkdir()
+    (spark / "bin" / "spark-submit").touch(0o755)
+    template = tmp_path / "pyspark_kernel.template"
+    template.write_text(
+        "display_name: ${KERNEL_NAME}\nargv: [${PYSPARK_DRIVER_PYTHON}, -m, ipykernel]\n"
+        'env { SPARK_HOME: ${SPARK_HOME}, TEAM: data, A: "$B"\n'
+        "PYSPARK_SUBMIT_ARGS: ${PYSPARK_SUBMIT_ARGS} }\n"
+    )
+    code, output, messages = run(
+        *("create", "-t", template, "-d", data_dir / "kernels", "-k", "k", "-e", environment),
+        *("--spark_home", spark, "--spark_master", "yarn", "--spark.executor.memory", "4g"),
+        "--no-carry",
+    )
+    assert (code, output) == (0, f"Created {data_dir}/kernels/k\n"), messages
+    assert messages == "-t: “$B” of env.A stays as it is; nothing is filled in for its $.\n"
+    spec = json.loads((data_dir / "kernels" / "k" / "kernel.json").read_text())
+    assert (spec["env"]["TEAM"], spec["env"]["SPARK_HOME"]) == ("data", str(spark))
+    assert "--conf spark.executor.memory=4g" in spec["env"]["PYSPARK_SUBMIT_ARGS"]
+    code, _, messages = run("create", "--kernels_template_path", "/none", "-k", "l")
+    assert (code, messages) == (2, "-t: There is no template “/none”. Give its path.\n")
 
 
 def test_a_directory_that_jupyter_does_not_search(
@@ -206,3 +220,26 @@ def test_api_and_command_line_say_the_same(run: Any) -> None:
     _, _, messages = run("create", "-k", "A", "-e", "x", "--executor-cores", "0", "--json")
     told = [(item["field"], item["message"]) for item in json.loads(messages)["errors"]]
     assert told == [(error.field, error.message) for error in caught.value.errors]
+
+
+def test_environments_are_listed_and_made_ready(
+    run: Any, environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKON_HOME", str(tmp_path))
+    listed = json.loads(run("environments", "--json")[1])
+    (found,) = [item for item in listed if item["path"] == str(environment)]
+    assert found["packages"]["pyspark"] == "4.3.0"
+    assert str(environment) in run("environments")[1]
+    assert run("ready", environment) == (0, f"{environment} is ready\n", "")
+
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", str(bare)], check=True)
+    code, output, messages = run("ready", bare)
+    assert (code, output) == (1, "")
+    assert "Give --yes to install without asking" in messages
+    assert not list(bare.glob("lib/*/site-packages/ipykernel"))
+    code, output, messages = run("ready", bare, "--yes", "--json")
+    assert (code, json.loads(output)["problem"]) == (0, None)
+    assert "Successfully installed" in messages
+    code, _, messages = run("ready", tmp_path / "nothing", "--yes")
+    assert (code, "There is no Python in" in messages) == (2, True)

@@ -1,7 +1,8 @@
 """The masters that Spark knows, one module for each kind.
 
-A master is read by `parse_master`. What it says of itself (does it have executors of its own, which
-option hands it to Spark) is an attribute of the kind's class, so that nothing else compares text.
+A master is read by `parse_master`. What it says of itself is an attribute of the kind's class, so
+that nothing else compares text: whether it has executors of its own, which option hands it to
+Spark, which setting hands archives to its executors (`None` when none does).
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ class Connect:
     forms: ClassVar = ("sc://host:15002", "sc://host:15002/;use_ssl=true")
     option: ClassVar = "--remote"
     has_executors: ClassVar = False
+    archives: ClassVar = None
 
     host: str
     port: int

@@ -27,6 +27,7 @@ class Kubernetes:
     forms: ClassVar = ("k8s://https://host:port",)
     option: ClassVar = "--master"
     has_executors: ClassVar = True
+    archives: ClassVar = "spark.archives"
 
     scheme: str
     host: str

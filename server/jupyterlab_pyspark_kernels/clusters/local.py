@@ -29,6 +29,7 @@ class Local:
     forms: ClassVar = ("local", "local[n]", "local[*]", "local[n,f]")
     option: ClassVar = "--master"
     has_executors: ClassVar = False
+    archives: ClassVar = None
 
     threads: int | None
     failures: int | None
@@ -60,6 +61,7 @@ class LocalCluster:
     forms: ClassVar = ("local-cluster[workers,cores,MiB]",)
     option: ClassVar = "--master"
     has_executors: ClassVar = True
+    archives: ClassVar = "spark.archives"
 
     workers: int
     cores: int

@@ -22,6 +22,7 @@ class Standalone:
     forms: ClassVar = ("spark://host:7077", "spark://a:7077,b:7077")
     option: ClassVar = "--master"
     has_executors: ClassVar = True
+    archives: ClassVar = "spark.archives"
 
     masters: tuple[tuple[str, int], ...]
 

@@ -13,6 +13,8 @@ class Yarn:
     forms: ClassVar = ("yarn",)
     option: ClassVar = "--master"
     has_executors: ClassVar = True
+    # Not spark.archives: the driver would hand it to the executors once more.
+    archives: ClassVar = "spark.yarn.dist.archives"
 
     @classmethod
     def parse(cls, text: str) -> Yarn | None:
