@@ -2,6 +2,7 @@
 
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { HADOOP, installHadoop } from './hadoop.mjs';
 import { lab, labEnvironment, PYSPARK, setup } from './setup.mjs';
 import { attempt, DEV, Failure, main, run, say, which } from './tools.mjs';
 
@@ -86,10 +87,12 @@ function findChromium() {
 
 await main(() => {
   setup();
+  installHadoop();
   const environment = {
     ...labEnvironment(),
     CHROMIUM: findChromium(),
     PYSPARK_KERNELS_TEST_ENVIRONMENT: PYSPARK,
+    PYSPARK_KERNELS_TEST_HADOOP: HADOOP,
     PYSPARK_KERNELS_REPORTS: REPORTS
   };
   mkdirSync(REPORTS, { recursive: true });

@@ -86,6 +86,7 @@ def _answers(cluster: Cluster, daemons: list[subprocess.Popen[bytes]]) -> bool:
     assert all(daemon.poll() is None for daemon in daemons), "the cluster ended"
     try:
         cluster.state()
-    except OSError:
+    except (OSError, json.JSONDecodeError):
+        # It does not listen yet, or answers with its page for people while it starts.
         return False
     return True

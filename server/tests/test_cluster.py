@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from carrying import prove, with_package
 from cluster import CORES, Cluster, standalone_cluster
 from kernels import running, wait_until
 
@@ -33,10 +34,10 @@ def create(
     """Create a kernel on the cluster by the command line; give the kernels directory."""
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
 
-    def create(name: str, *options: str) -> Path:
+    def create(name: str, *options: str, environment: Path = pyspark_environment) -> Path:
         code = main(
             [
-                *("create", "-k", name, "-e", str(pyspark_environment)),
+                *("create", "-k", name, "-e", str(environment)),
                 *("--spark_master", cluster.master, "--spark.executor.memory", "512m"),
                 *("--spark.driver.host", "127.0.0.1", "--spark.driver.bindAddress", "127.0.0.1"),
                 *options,
@@ -104,3 +105,13 @@ def test_python_is_the_same_on_the_executors(create: Callable[..., Path], tmp_pa
             "    return sys.version, sys.executable, os.environ['PYTHONHASHSEED']\n"
         )
         assert kernel.value("sc.parallelize([0], 1).map(facts).first() == facts()") == "True"
+
+
+def test_executors_run_the_environment_that_is_carried(
+    create: Callable[..., Path], carried_environment: Path, tmp_path: Path
+) -> None:
+    with with_package(carried_environment):
+        kernels = create("carries", "--carry", "--cores-max", "1", environment=carried_environment)
+    with running(kernels, "carries", tmp_path) as kernel:
+        (folder,) = prove(kernel, 1)
+        assert folder.is_relative_to(tmp_path.parent)
