@@ -5,18 +5,33 @@ import type { components } from './openapi';
 type Schemas = components['schemas'];
 
 export type Environment = Schemas['Environment'];
+export type Environments = Schemas['Environments'];
 export type Form = Schemas['Form'];
 export type Kernel = Schemas['Kernel'];
+export type KernelArchive = Schemas['KernelArchive'];
+export type KeptArchive = Schemas['KeptArchive'];
 export type Place = Schemas['Place'];
 export type Preview = Schemas['Preview'];
 export type Remark = Schemas['Remark'];
+export type Task = Schemas['Task'];
 
 /**
  * What a form or a command says of a kernel; the server completes it and checks it.
  */
 export type KernelConfig = Partial<Schemas['KernelConfig']>;
 
+/**
+ * What became of a kernel that was sent: it is written, or a task goes on writing it.
+ */
+export type Written =
+  { kernel: Kernel; task: null } | { kernel: null; task: Task };
+
 const NAMESPACE = 'jupyterlab-pyspark-kernels';
+
+/**
+ * The status of an answer that only says that the work has begun.
+ */
+const ACCEPTED = 202;
 
 /**
  * The reason of an answer that is no JSON.
@@ -57,8 +72,15 @@ export class Api {
     return this._request('GET', 'form');
   }
 
-  environments(): Promise<Environment[]> {
+  environments(): Promise<Environments> {
     return this._request('GET', 'environments');
+  }
+
+  /**
+   * Install into an environment what every kernel needs.
+   */
+  makeReady(environment: string): Promise<Task> {
+    return this._request('POST', 'environments/ready', { environment });
   }
 
   kernel(place: string, name: string): Promise<Kernel> {
@@ -69,8 +91,8 @@ export class Api {
     return this._request('POST', `preview?editing=${editing}`, config);
   }
 
-  create(config: KernelConfig): Promise<Kernel> {
-    return this._request('POST', 'kernels', config);
+  async create(config: KernelConfig): Promise<Written> {
+    return written(await this._send('POST', 'kernels', config));
   }
 
   /**
@@ -79,21 +101,75 @@ export class Api {
    * @param old - the version that was edited.
    * @param config - the whole new configuration.
    */
-  edit(old: Kernel, config: KernelConfig): Promise<Kernel> {
+  async edit(old: Kernel, config: KernelConfig): Promise<Written> {
     const path = kernelPath(old.place, old.name);
-    return this._request('PUT', path, config, { 'If-Match': `"${old.etag}"` });
+    const headers = { 'If-Match': `"${old.etag}"` };
+    return written(await this._send('PUT', path, config, headers));
+  }
+
+  /**
+   * Pack anew what the executors of a kernel unpack.
+   */
+  repack(place: string, name: string): Promise<Task> {
+    return this._request('POST', `${kernelPath(place, name)}/repack`, {});
   }
 
   undo(): Promise<Kernel> {
     return this._request('POST', 'undo', {});
   }
 
+  /**
+   * List the packed environments.
+   */
+  archives(): Promise<KeptArchive[]> {
+    return this._request('GET', 'archives');
+  }
+
+  /**
+   * Remove the packed environments that no kernel refers to.
+   *
+   * @returns those that were removed.
+   */
+  sweep(): Promise<KeptArchive[]> {
+    return this._request('POST', 'archives/sweep', {});
+  }
+
+  tasks(): Promise<Task[]> {
+    return this._request('GET', 'tasks');
+  }
+
+  task(id: string): Promise<Task> {
+    return this._request('GET', taskPath(id));
+  }
+
+  /**
+   * Take up again what did not come to its end.
+   */
+  resume(id: string): Promise<Task> {
+    return this._request('POST', `${taskPath(id)}/resume`, {});
+  }
+
+  /**
+   * Tell a task that runs to stop.
+   */
+  async cancel(id: string): Promise<void> {
+    await this._send('DELETE', taskPath(id));
+  }
+
   private async _request<T>(
+    method: string,
+    path: string,
+    body?: object
+  ): Promise<T> {
+    return readJson(await this._send(method, path, body));
+  }
+
+  private async _send(
     method: string,
     path: string,
     body?: object,
     extraHeaders: Record<string, string> = {}
-  ): Promise<T> {
+  ): Promise<Response> {
     const url = URLExt.join(this._settings.baseUrl, NAMESPACE, path);
     const headers = new Headers(this._settings.init.headers);
     headers.set('Content-Type', 'application/json');
@@ -108,12 +184,22 @@ export class Api {
     if (!response.ok) {
       throw await refusal(response);
     }
-    return readJson(response);
+    return response;
   }
+}
+
+async function written(response: Response): Promise<Written> {
+  return response.status === ACCEPTED
+    ? { kernel: null, task: await readJson<Task>(response) }
+    : { kernel: await readJson<Kernel>(response), task: null };
 }
 
 function kernelPath(place: string, name: string): string {
   return `kernels/${encodeURIComponent(place)}/${encodeURIComponent(name)}`;
+}
+
+function taskPath(id: string): string {
+  return `tasks/${encodeURIComponent(id)}`;
 }
 
 /**

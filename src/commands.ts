@@ -15,21 +15,18 @@ import {
   type TranslationBundle
 } from '@jupyterlab/translation';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { announceChanged, announceCreated, NEWS_MS } from './announce';
 import { Api, type Kernel, type KernelConfig } from './api';
 import type { IKernelDialogOptions } from './dialog';
-import { explain } from './explain';
+import { DOMAIN } from './domain';
+// It explains what cannot be loaded, so it cannot be loaded late itself.
+// eslint-disable-next-line jupyter/prefer-lazy-imports
+import { orExplain } from './explain';
 import { sparkIcon } from './icon';
 
 const PLUGIN_ID = 'jupyterlab-pyspark-kernels:commands';
 
-/**
- * The translation domain of all our texts.
- */
-const DOMAIN = 'jupyterlab_pyspark_kernels';
-
 const LAUNCHER_RANK = 5;
-const NEWS_MS = 5_000;
-const NEW_KERNEL_MS = 15_000;
 
 export namespace CommandIDs {
   export const create = 'pyspark-kernels:create';
@@ -53,6 +50,9 @@ const FIELDS: Record<keyof KernelConfig, { type: string }> = {
   cores_max: { type: 'integer' },
   spark_home: { type: 'string' },
   executor_python: { type: 'string' },
+  carry: { type: 'boolean' },
+  carry_everything: { type: 'boolean' },
+  archive_directory: { type: 'string' },
   ipython_profile: { type: 'string' },
   conf: { type: 'object' },
   env: { type: 'object' }
@@ -92,10 +92,11 @@ function addCommands(
   const api = new Api(serviceManager.serverSettings);
 
   const showDialog = async (
-    options: Omit<IKernelDialogOptions, 'api' | 'trans'>
+    options: Omit<IKernelDialogOptions, 'api' | 'events' | 'trans'>
   ): Promise<Kernel | null> => {
     const { showKernelDialog } = await import('./dialog');
-    const kernel = await showKernelDialog({ api, trans, ...options });
+    const { events } = serviceManager;
+    const kernel = await showKernelDialog({ api, events, trans, ...options });
     if (kernel) {
       await refresh();
     }
@@ -107,16 +108,6 @@ function addCommands(
     serviceManager.kernelspecs
       .refreshSpecs()
       .catch(error => console.warn('The kernels were not listed:', error));
-
-  /** Show why nothing was done, and go on: nobody awaits what a click does. */
-  const orExplain = async <T>(title: string, work: () => Promise<T>) => {
-    try {
-      return await work();
-    } catch (error) {
-      await showErrorMessage(title, explain(error, trans));
-      return null;
-    }
-  };
 
   commands.addCommand(CommandIDs.create, {
     label: args =>
@@ -144,13 +135,13 @@ function addCommands(
       }
     },
     execute: args =>
-      orExplain(trans.__('No PySpark kernel was created'), async () => {
+      orExplain(trans.__('No PySpark kernel was created'), trans, async () => {
         const kernel = await showDialog({
           settings: await formSettings(settings),
           args
         });
         if (kernel) {
-          announce(app, trans, kernel, args);
+          announceCreated(commands, trans, kernel, args.cwd);
         }
         return kernel;
       })
@@ -178,27 +169,25 @@ function addCommands(
     },
     isEnabled: args => Boolean(args.place && args.name),
     execute: args =>
-      orExplain(trans.__('The PySpark kernel was not changed'), async () => {
-        const old = await api.kernel(String(args.place), String(args.name));
-        if (!old.config) {
-          await showErrorMessage(
-            trans.__('It cannot be read'),
-            old.problem ?? ''
-          );
-          return null;
+      orExplain(
+        trans.__('The PySpark kernel was not changed'),
+        trans,
+        async () => {
+          const old = await api.kernel(String(args.place), String(args.name));
+          if (!old.config) {
+            await showErrorMessage(
+              trans.__('It cannot be read'),
+              old.problem ?? ''
+            );
+            return null;
+          }
+          const kernel = await showDialog({ kernel: old });
+          if (kernel) {
+            announceChanged(trans, kernel);
+          }
+          return kernel;
         }
-        const kernel = await showDialog({ kernel: old });
-        if (kernel) {
-          Notification.success(
-            trans.__(
-              '“%1” was changed. Restart its running kernels to use the new configuration.',
-              kernel.display_name
-            ),
-            { autoClose: NEWS_MS }
-          );
-        }
-        return kernel;
-      })
+      )
   });
 
   commands.addCommand(CommandIDs.undo, {
@@ -206,7 +195,7 @@ function addCommands(
     caption: trans.__('Take back the last delete or edit of a PySpark kernel'),
     describedBy: { args: { type: 'object', properties: {} } },
     execute: () =>
-      orExplain(trans.__('Nothing was undone'), async () => {
+      orExplain(trans.__('Nothing was undone'), trans, async () => {
         const kernel = await api.undo();
         await refresh();
         Notification.success(
@@ -230,32 +219,4 @@ async function formSettings(
     console.warn(`The settings of ${PLUGIN_ID} were not read:`, error);
     return {};
   }
-}
-
-/**
- * Say that a kernel is there, and offer to use it.
- */
-function announce(
-  app: JupyterFrontEnd,
-  trans: TranslationBundle,
-  kernel: Kernel,
-  { cwd }: ReadonlyPartialJSONObject
-): void {
-  const openNotebook = 'notebook:create-new';
-  const actions = app.commands.hasCommand(openNotebook)
-    ? [
-        {
-          label: trans.__('Open a Notebook'),
-          callback: () =>
-            void app.commands.execute(openNotebook, {
-              kernelName: kernel.name,
-              cwd
-            })
-        }
-      ]
-    : [];
-  Notification.success(
-    trans.__('The kernel “%1” was created.', kernel.display_name),
-    { autoClose: NEW_KERNEL_MS, actions }
-  );
 }

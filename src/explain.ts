@@ -1,3 +1,4 @@
+import { showErrorMessage } from '@jupyterlab/apputils';
 import { ServerConnection } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ApiError, NOT_JSON } from './api';
@@ -34,4 +35,21 @@ export function explain(error: unknown, trans: TranslationBundle): string {
         'The server extension jupyterlab_pyspark_kernels does not answer. Ask whoever runs Jupyter to install and enable it.'
       )
     : trans.__('The server answered: %1', error.message);
+}
+
+/**
+ * Do what a command is for, and show why nothing was done otherwise: nobody awaits what a click
+ * does.
+ */
+export async function orExplain<T>(
+  title: string,
+  trans: TranslationBundle,
+  work: () => Promise<T>
+): Promise<T | null> {
+  try {
+    return await work();
+  } catch (error) {
+    await showErrorMessage(title, explain(error, trans));
+    return null;
+  }
 }

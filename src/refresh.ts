@@ -1,12 +1,24 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import type { Event } from '@jupyterlab/services';
 import { Debouncer } from '@lumino/polling';
+import { TASK_EVENT } from './tasks/shown';
 
 /**
  * The event that the server emits after every change of a kernel.
  */
 export const KERNEL_EVENT =
   'https://events.jupyter.org/jupyterlab_pyspark_kernels/kernel/v1';
+
+/**
+ * Whether an event tells that the list of kernels is another one: a kernel was changed, or work has
+ * been done that may have written one.
+ */
+function changesKernels(event: Event.Emission): boolean {
+  return (
+    event.schema_id === KERNEL_EVENT ||
+    (event.schema_id === TASK_EVENT && event.state === 'done')
+  );
+}
 
 /**
  * Several changes within this time make one refresh.
@@ -25,7 +37,7 @@ export const refreshPlugin: JupyterFrontEndPlugin<void> = {
       REFRESH_DELAY_MS
     );
     const onEvent = (_: Event.IManager, event: Event.Emission): void => {
-      if (event.schema_id === KERNEL_EVENT) {
+      if (changesKernels(event)) {
         refresh
           .invoke()
           .catch(error => console.warn('The kernels were not listed:', error));

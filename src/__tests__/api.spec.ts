@@ -1,6 +1,6 @@
 import { ServerConnection } from '@jupyterlab/services';
 import { Api, ApiError } from '../api';
-import { json, KERNEL, refuse, Server } from './server';
+import { json, KERNEL, refuse, Server, TASK } from './server';
 
 describe('Api', () => {
   let server: Server;
@@ -25,10 +25,30 @@ describe('Api', () => {
   });
 
   it('sends a configuration as JSON', async () => {
-    expect(await api.create({ display_name: 'x' })).toEqual(KERNEL);
+    expect(await api.create({ display_name: 'x' })).toEqual({
+      kernel: KERNEL,
+      task: null
+    });
     const [request] = server.sent('POST', 'kernels');
     expect(request.body).toEqual({ display_name: 'x' });
     expect(request.headers.get('Content-Type')).toBe('application/json');
+  });
+
+  it('tells by the status whether a kernel is written or a task writes it', async () => {
+    server.answers['POST kernels'] = () => json(TASK, 202);
+    server.answers['PUT kernels/user/demo'] = () => json(TASK, 202);
+    const begun = { kernel: null, task: TASK };
+    expect(await api.create({})).toEqual(begun);
+    expect(await api.edit(KERNEL, {})).toEqual(begun);
+  });
+
+  it('takes an answer without content', async () => {
+    await api.cancel('t1');
+    expect(server.requests[0]).toMatchObject({
+      method: 'DELETE',
+      path: 'tasks/t1',
+      body: undefined
+    });
   });
 
   it('says whether a preview is of an edit', async () => {

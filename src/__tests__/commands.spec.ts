@@ -7,7 +7,7 @@ import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { fireEvent, screen, waitFor } from '@testing-library/dom';
 import { CommandRegistry } from '@lumino/commands';
 import { CommandIDs, commandsPlugin } from '../commands';
-import { closeDialogs, json, KERNEL, refuse, Server } from './server';
+import { closeDialogs, Events, json, KERNEL, refuse, Server } from './server';
 
 const refreshSpecs = jest.fn(async () => undefined);
 const openNotebook = jest.fn();
@@ -29,6 +29,7 @@ function activate(
     commands,
     serviceManager: {
       serverSettings: ServerConnection.makeSettings(),
+      events: new Events().manager,
       kernelspecs: { refreshSpecs }
     }
   };

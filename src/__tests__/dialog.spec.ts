@@ -1,25 +1,33 @@
 import { ServerConnection } from '@jupyterlab/services';
 import { nullTranslator } from '@jupyterlab/translation';
 import { fireEvent, screen, waitFor, within } from '@testing-library/dom';
-import { Api, type Environment, type Kernel } from '../api';
+import { Api, type Environment, type Kernel, type Task } from '../api';
 import { type IKernelDialogOptions, showKernelDialog } from '../dialog';
+import { shownTasks, type TaskState } from '../tasks/shown';
 import {
+  BROKEN,
   closeDialogs,
+  DONE,
   ENVIRONMENTS,
+  Events,
+  FAILED,
   json,
   KERNEL,
   PREVIEW,
   refuse,
-  Server
+  Server,
+  TASK
 } from './server';
 
 const trans = nullTranslator.load('');
 
 let server: Server;
+let events: Events;
 let result: Promise<Kernel | null>;
 
 beforeEach(() => {
   server = new Server();
+  events = new Events();
 });
 
 afterEach(async () => {
@@ -32,8 +40,20 @@ async function open(
   options: Partial<IKernelDialogOptions> = {}
 ): Promise<void> {
   const api = new Api(ServerConnection.makeSettings());
-  result = showKernelDialog({ api, trans, ...options });
-  await screen.findByLabelText(/^Name/);
+  result = showKernelDialog({
+    api,
+    events: events.manager,
+    trans,
+    ...options
+  });
+  // The dialog puts the cursor into its first field, which ends what a test begins before.
+  await waitFor(() =>
+    expect(document.activeElement).toBe(screen.getByLabelText(/^Name/))
+  );
+}
+
+async function goTo(label: string): Promise<void> {
+  input(label).focus();
 }
 
 function input(label: string): HTMLInputElement {
@@ -139,6 +159,7 @@ describe('creating', () => {
         executor_memory: '4g',
         executor_cores: 2,
         place: 'user',
+        carry: false,
         conf: { 'spark.a': '1', 'spark.b': 'two words' },
         env: { A: '1' }
       }
@@ -248,8 +269,10 @@ describe('creating', () => {
     await open();
     type('Name', 'X');
     press('Create');
-    await waitFor(() => expect(document.activeElement).toBe(input('Name')));
-    expect(descriptionOf('Name')).toContain('“x” exists already.');
+    await waitFor(() =>
+      expect(descriptionOf('Name')).toContain('“x” exists already.')
+    );
+    expect(document.activeElement).toBe(input('Name'));
     expect(folded('Advanced').open).toBe(false);
   });
 
@@ -311,44 +334,129 @@ describe('creating', () => {
   });
 });
 
+/** Wait until React has drawn what an event has changed. */
+function drawn(): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve));
+}
+
+/** Open the list of the environments, and give what stands in it. */
+async function listed(): Promise<string[]> {
+  const list = await screen.findByRole('listbox');
+  return within(list)
+    .getAllByRole('option')
+    .map(option =>
+      Array.from(option.children, ({ textContent }) => textContent).join(' | ')
+    );
+}
+
+async function pressIn(label: string, key: string): Promise<void> {
+  fireEvent.keyDown(input(label), { key });
+  await drawn();
+}
+
 describe('the environments', () => {
+  const field = 'Python environment';
+
   it('begin with the first usable one that has PySpark', async () => {
     await open();
-    expect(input('Python environment').value).toBe('/envs/spark');
-    expect(
-      screen
-        .getAllByRole<HTMLOptionElement>('option')
-        .filter(({ parentElement }) =>
-          parentElement?.id.endsWith('environment')
-        )
-        .map(({ textContent, disabled }) => [textContent, disabled])
-    ).toEqual([
-      ['/envs/plain — Python 3.10.2, no PySpark', false],
-      ['/envs/spark — Python 3.11.7, PySpark 4.3.0', false],
-      ['/envs/broken — Python 3.9.1, PySpark 4.3.0 (cannot be used)', true],
-      ['Another path…', false]
+    expect(input(field).value).toBe('/envs/spark');
+    expect(screen.queryByRole('listbox')).toBeNull();
+    fireEvent.click(input(field));
+    expect(await listed()).toEqual([
+      '/envs/plain | uv · Python 3.10.2 · no PySpark',
+      '/envs/spark | conda · Python 3.11.7 · PySpark 4.3.0',
+      '/envs/broken | venv · Python 3.9.1 · PySpark 4.3.0 | ' +
+        'Cannot be used: It has no ipykernel'
     ]);
-    expect(screen.getByText(/It has no ipykernel/)).toBeTruthy();
   });
 
   it.each<[string, Environment[], string]>([
-    ['the first usable one', ENVIRONMENTS.slice(0, 2), '/envs/plain'],
-    ['the path to be typed', ENVIRONMENTS.slice(0, 1), 'other']
+    [
+      'the first usable one',
+      ENVIRONMENTS.environments.slice(0, 2),
+      '/envs/plain'
+    ],
+    ['nothing', ENVIRONMENTS.environments.slice(0, 1), '']
   ])('else begin with %s', async (_, environments, value) => {
-    server.answers['GET environments'] = () => json(environments);
+    server.answers['GET environments'] = () =>
+      json({ environments, unanswered: [] });
     await open();
-    expect(input('Python environment').value).toBe(value);
+    expect(input(field).value).toBe(value);
   });
 
-  it('can be given by a path', async () => {
+  it.each([
+    ['kind', 'uv', ['/envs/plain']],
+    ['version', '3.11', ['/envs/spark']],
+    ['package', 'PySpark 4.3', ['/envs/spark', '/envs/broken']],
+    ['path', '/envs/p', ['/envs/plain']]
+  ])('are found by their %s', async (_, text, paths) => {
+    await open();
+    type(field, text);
+    const found = await listed();
+    expect(found.map(option => option.split(' | ')[0])).toEqual(paths);
+    expect(input(field).value).toBe(text);
+  });
+
+  it('say that nothing matches', async () => {
+    await open();
+    type(field, 'nonsense');
+    await drawn();
+    expect(screen.queryByRole('listbox')).toBeNull();
+    expect(input(field).getAttribute('aria-expanded')).toBe('false');
+    expect(
+      screen.getAllByText(/No environment that was found matches/).length
+    ).toBeGreaterThan(0);
+  });
+
+  it('are chosen by the keyboard, and the form is not sent by it', async () => {
+    await open({ args: { display_name: 'x' } });
+    await goTo(field);
+    await pressIn(field, 'ArrowDown');
+    const active = () =>
+      document.getElementById(
+        input(field).getAttribute('aria-activedescendant') ?? ''
+      )?.textContent;
+    expect(active()).toContain('/envs/spark');
+    await pressIn(field, 'ArrowUp');
+    expect(active()).toContain('/envs/plain');
+    await pressIn(field, 'ArrowUp');
+    expect(active()).toContain('/envs/broken');
+    await pressIn(field, 'ArrowDown');
+    await pressIn(field, 'Enter');
+    expect(input(field).value).toBe('/envs/plain');
+    expect(screen.queryByRole('listbox')).toBeNull();
+    expect(server.sent('POST', 'kernels')).toEqual([]);
+    // With the list closed, Enter is the form's again.
+    await pressIn(field, 'Enter');
+    expect(await result).toEqual(KERNEL);
+    expect(server.sent('POST', 'kernels')[0].body).toMatchObject({
+      environment: '/envs/plain'
+    });
+  });
+
+  it('are left by Escape, which the dialog does not hear', async () => {
+    await open();
+    await goTo(field);
+    type(field, '/my/env');
+    await drawn();
+    await pressIn(field, 'ArrowDown');
+    await pressIn(field, 'Escape');
+    expect(input(field).value).toBe('/my/env');
+    expect(document.querySelector('.jp-Dialog')).not.toBeNull();
+    await pressIn(field, 'Escape');
+    await waitFor(() =>
+      expect(document.querySelector('.jp-Dialog')).toBeNull()
+    );
+  });
+
+  it('can be given by any path', async () => {
     await open();
     type('Name', 'x');
-    type('Python environment', 'other');
-    const path = await screen.findByLabelText('Path of the environment');
+    type(field, '');
     press('Create');
-    await waitFor(() => expect(document.activeElement).toBe(path));
+    await waitFor(() => expect(document.activeElement).toBe(input(field)));
     expect(server.sent('POST', 'kernels')).toEqual([]);
-    fireEvent.change(path, { target: { value: '/my/env' } });
+    type(field, '/my/env');
     press('Create');
     await result;
     expect(server.sent('POST', 'kernels')[0].body).toMatchObject({
@@ -356,12 +464,305 @@ describe('the environments', () => {
     });
   });
 
-  it('show a path that was not found as one that was typed', async () => {
-    await open({ settings: { environment: '/my/env' } });
-    const path = screen.getByLabelText<HTMLInputElement>(
-      'Path of the environment'
+  it('tell where they may be without being listed', async () => {
+    server.answers['GET environments'] = () =>
+      json({ ...ENVIRONMENTS, unanswered: ['/net/a', '/net/b'] });
+    await open();
+    expect(screen.getByText(/did not answer/).textContent).toContain(
+      '/net/a, /net/b'
     );
-    expect(path.value).toBe('/my/env');
+  });
+});
+
+describe('an environment without ipykernel', () => {
+  const field = 'Python environment';
+  const ready: Task = {
+    ...TASK,
+    kind: 'ready',
+    title: 'Installing ipykernel into /envs/broken',
+    environment: '/envs/broken'
+  };
+
+  async function choose(): Promise<void> {
+    server.answers['POST environments/ready'] = () => json(ready, 202);
+    server.answers['GET tasks/t1'] = () => json(ready);
+    await open({ args: { display_name: 'x' } });
+    type(field, '/envs/broken');
+    await pressIn(field, 'Escape');
+    fireEvent.focusOut(input(field));
+    await drawn();
+  }
+
+  async function pressed(button: string): Promise<void> {
+    fireEvent.click(await screen.findByRole('button', { name: button }));
+    await drawn();
+  }
+
+  it('says once what is wrong with it', async () => {
+    server.answers['POST preview'] = () =>
+      refuse(400, { field: 'environment', message: 'It has no ipykernel.' });
+    await choose();
+    await waitFor(() =>
+      expect(input(field).getAttribute('aria-invalid')).toBe('true')
+    );
+    expect(screen.getAllByText('It has no ipykernel.').length).toBe(1);
+    expect(descriptionOf(field)).toContain('It has no ipykernel.');
+  });
+
+  it('is made ready after a question, and checked again', async () => {
+    await choose();
+    await pressed('Install ipykernel');
+    expect(screen.getByText(/by pip as you have configured it/)).toBeTruthy();
+    expect(server.sent('POST', 'environments/ready')).toEqual([]);
+    await pressed('Install');
+    await screen.findByRole('progressbar');
+    expect(server.sent('POST', 'environments/ready')[0].body).toEqual({
+      environment: '/envs/broken'
+    });
+    const before = server.sent('POST', 'preview').length;
+    server.answers['GET environments'] = () =>
+      json({
+        environments: [{ ...BROKEN, problem: null, remedy: null }],
+        unanswered: []
+      });
+    server.answers['GET tasks/t1'] = () =>
+      json({ ...ready, state: 'done', kernel: null });
+    events.tell({ ...ready, state: 'done' });
+    await waitFor(() => expect(screen.queryByRole('progressbar')).toBeNull());
+    await waitFor(() =>
+      expect(screen.queryByText('It has no ipykernel.')).toBeNull()
+    );
+    expect(screen.queryByText('Install ipykernel')).toBeNull();
+    await waitFor(() =>
+      expect(server.sent('POST', 'preview').length).toBeGreaterThan(before)
+    );
+    expect(input(field).value).toBe('/envs/broken');
+  });
+
+  it('is left as it is by whoever says no', async () => {
+    await choose();
+    await pressed('Install ipykernel');
+    fireEvent.keyDown(screen.getByRole('button', { name: 'Install' }), {
+      key: 'Escape'
+    });
+    await drawn();
+    expect(document.activeElement).toBe(
+      screen.getByRole('button', { name: 'Install ipykernel' })
+    );
+    await pressed('Install ipykernel');
+    await pressed('Do not install');
+    expect(server.sent('POST', 'environments/ready')).toEqual([]);
+  });
+
+  it('says why it could not be made ready, and tries again', async () => {
+    await choose();
+    await pressed('Install ipykernel');
+    await pressed('Install');
+    await screen.findByRole('progressbar');
+    const error = {
+      message: 'pip said: no network',
+      reason: 'x',
+      errors: []
+    };
+    server.answers['GET tasks/t1'] = () =>
+      json({ ...ready, state: 'failed', error });
+    events.tell({ ...ready, state: 'failed' });
+    await screen.findByText('pip said: no network');
+    server.answers['GET tasks/t1'] = () => json(ready);
+    server.answers['POST tasks/t1/resume'] = () => json(ready, 202);
+    fireEvent.click(screen.getByText('Try again'));
+    await screen.findByRole('progressbar');
+    expect(screen.queryByText('pip said: no network')).toBeNull();
+  });
+
+  it('says why the server does not even begin', async () => {
+    await choose();
+    server.answers['POST environments/ready'] = () =>
+      refuse(403, { field: 'environment', message: 'It is not yours.' });
+    await pressed('Install ipykernel');
+    await pressed('Install');
+    await screen.findByText('It is not yours.');
+  });
+});
+
+describe('carrying the environment', () => {
+  it('is a box to check, and sent as yes or no', async () => {
+    await open({ args: { display_name: 'x' } });
+    expect(input('Carry it').checked).toBe(false);
+    expect(descriptionOf('Carry it')).toBe('Packs it.');
+    fireEvent.click(input('Carry it'));
+    expect(input('Carry it').checked).toBe(true);
+    press('Create');
+    await result;
+    expect(server.sent('POST', 'kernels')[0].body).toMatchObject({
+      carry: true
+    });
+  });
+
+  it('is not asked for by a command although the settings do', async () => {
+    await open({ settings: { carry: true }, args: { carry: false } });
+    expect(input('Carry it').checked).toBe(false);
+  });
+
+  it('tells of an edited kernel what is packed, and what saving does', async () => {
+    const archive = {
+      digest: 'd',
+      uri: '/kept/d',
+      bytes: 300 * 1024 ** 2,
+      drift: 'pandas was 2.0 and is 2.1.'
+    };
+    const config = { ...KERNEL.config!, carry: true };
+    await open({ kernel: { ...KERNEL, config, archive } });
+    expect(screen.getByText('Packed: 300 MiB.')).toBeTruthy();
+    expect(
+      screen.getByText('pandas was 2.0 and is 2.1. Saving packs it anew.')
+    ).toBeTruthy();
+    fireEvent.click(input('Carry it'));
+    expect(screen.queryByText('Packed: 300 MiB.')).toBeNull();
+  });
+});
+
+describe('a kernel that a task writes', () => {
+  let released: TaskState[];
+
+  beforeEach(() => {
+    released = [];
+    shownTasks.onChanged = task => task && released.push(task);
+    server.answers['POST kernels'] = () => json(TASK, 202);
+  });
+
+  async function begin(): Promise<void> {
+    await open({ args: { display_name: 'x' } });
+    // As the browser does when the form becomes inert, which jsdom does not know.
+    input('Name').blur();
+    press('Create');
+    await screen.findByRole('progressbar');
+  }
+
+  it('shows how far it is over a form that rests, and closes when done', async () => {
+    await begin();
+    const bar = screen.getByRole('progressbar');
+    expect(bar.getAttribute('aria-valuenow')).toBeNull();
+    expect(input('Name').closest('[inert]')).not.toBeNull();
+    await waitFor(() =>
+      expect(document.activeElement?.contains(bar)).toBe(true)
+    );
+    expect(screen.getByRole('button', { name: 'Close' })).toBeTruthy();
+    const packing: Task = {
+      ...TASK,
+      stage: 'Packing',
+      bytes_done: 120 * 1024 ** 2,
+      bytes_total: 700 * 1024 ** 2,
+      files_done: 8_000,
+      files_total: 22_886
+    };
+    server.answers['GET tasks/t1'] = () => json(packing);
+    events.tell(packing);
+    await screen.findByText('Packing — 120 of 700 MiB, 8,000 of 22,886 files');
+    expect(bar.getAttribute('aria-valuenow')).toBe('17');
+    server.answers['GET tasks/t1'] = () => json(DONE);
+    events.tell(DONE);
+    expect(await result).toEqual(KERNEL);
+    expect(document.querySelector('.jp-Dialog')).toBeNull();
+    expect(released).toEqual([DONE]);
+  });
+
+  it('is known to be done although no event came', async () => {
+    server.answers['GET tasks/t1'] = () => json(DONE);
+    await open({ args: { display_name: 'x' } });
+    press('Create');
+    expect(await result).toEqual(KERNEL);
+  });
+
+  it('goes on when the dialog is closed, and is asked for no more', async () => {
+    await begin();
+    await waitFor(() => expect(server.sent('GET', 'tasks/t1').length).toBe(1));
+    press('Close');
+    expect(await result).toBeNull();
+    expect(server.sent('DELETE', 'tasks/t1')).toEqual([]);
+    expect(released).toEqual([TASK]);
+    events.tell({ ...TASK, state: 'done' });
+    await new Promise(resolve => setTimeout(resolve, 100));
+    expect(server.sent('GET', 'tasks/t1').length).toBe(1);
+  });
+
+  it('is handed on also when the dialog is closed before the answer', async () => {
+    let answer: () => void = () => undefined;
+    server.answers['POST kernels'] = () =>
+      new Promise(resolve => {
+        answer = () => resolve(json(TASK, 202));
+      });
+    await open({ args: { display_name: 'x' } });
+    press('Create');
+    await waitFor(() => expect(server.sent('POST', 'kernels').length).toBe(1));
+    expect(shownTasks.has('t1')).toBe(true);
+    press('Cancel');
+    answer();
+    expect(await result).toBeNull();
+    expect(released).toEqual([TASK]);
+    expect(shownTasks.has('t1')).toBe(false);
+    expect(server.sent('GET', 'tasks/t1')).toEqual([]);
+  });
+
+  it('is cancelled, with what was typed still there', async () => {
+    await begin();
+    const cancelled: Task = { ...TASK, state: 'cancelled' };
+    server.answers['DELETE tasks/t1'] = () => {
+      server.answers['GET tasks/t1'] = () => json(cancelled);
+      return new Response(null, { status: 204 });
+    };
+    press('Cancel: Creating “Demo”');
+    await waitFor(() => expect(screen.queryByRole('progressbar')).toBeNull());
+    expect(input('Name').value).toBe('x');
+    expect(input('Name').closest('[inert]')).toBeNull();
+    expect(screen.getByRole('button', { name: 'Cancel' })).toBeTruthy();
+    await waitFor(() =>
+      expect(document.activeElement?.textContent).toBe('Create')
+    );
+  });
+
+  it('says at the field why it failed, and can be tried again', async () => {
+    await begin();
+    server.answers['GET tasks/t1'] = () => json(FAILED);
+    events.tell(FAILED);
+    await waitFor(() =>
+      expect(document.activeElement).toBe(input('Python environment'))
+    );
+    expect(descriptionOf('Python environment')).toContain('The disk is full.');
+    server.answers['GET tasks/t1'] = () => json(DONE);
+    press('Create');
+    expect(await result).toEqual(KERNEL);
+  });
+
+  it.each<[string, () => Response, RegExp]>([
+    [
+      'was interrupted',
+      () => json({ ...TASK, state: 'interrupted' }),
+      /The Jupyter server stopped/
+    ],
+    [
+      'is forgotten',
+      () => refuse(404, { field: '', message: 'No such task.' }),
+      /does not know of this work any more/
+    ]
+  ])('says that it %s', async (_, answer, text) => {
+    server.answers['GET tasks/t1'] = answer;
+    await open({ args: { display_name: 'x' } });
+    press('Create');
+    await screen.findByText(text);
+    expect(input('Name').closest('[inert]')).toBeNull();
+  });
+
+  it('says that the server is not reached, and goes on when it is', async () => {
+    server.answers['GET tasks/t1'] = () => {
+      throw new ServerConnection.NetworkError(new TypeError('Failed'));
+    };
+    await begin();
+    await screen.findByText(/The server cannot be reached/);
+    expect(screen.getByRole('progressbar')).toBeTruthy();
+    server.answers['GET tasks/t1'] = () => json(DONE);
+    events.tell(DONE);
+    expect(await result).toEqual(KERNEL);
   });
 });
 
@@ -477,6 +878,7 @@ it('edits a kernel where it is', async () => {
     master: 'local[2]',
     place: 'user',
     name: 'demo',
+    carry: false,
     conf: { 'spark.a': '1' }
   });
 });
@@ -484,5 +886,7 @@ it('edits a kernel where it is', async () => {
 it('tells the command that the server has no form', async () => {
   server.answers['GET form'] = () => json({ message: 'Not Found' }, 404);
   const api = new Api(ServerConnection.makeSettings());
-  await expect(showKernelDialog({ api, trans })).rejects.toThrow('Not Found');
+  await expect(
+    showKernelDialog({ api, events: events.manager, trans })
+  ).rejects.toThrow('Not Found');
 });

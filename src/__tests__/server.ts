@@ -2,9 +2,19 @@
  * Answers of the server, and a stand-in for the network that gives them.
  */
 
-import { ServerConnection } from '@jupyterlab/services';
+import { type Event, ServerConnection } from '@jupyterlab/services';
 import { configure, fireEvent } from '@testing-library/dom';
-import type { Environment, Form, Kernel, Preview, Remark } from '../api';
+import { Signal } from '@lumino/signaling';
+import type {
+  Environments,
+  Form,
+  KeptArchive,
+  Kernel,
+  Preview,
+  Remark,
+  Task
+} from '../api';
+import { TASK_EVENT } from '../tasks/shown';
 
 configure({
   asyncUtilTimeout: 5_000,
@@ -36,6 +46,13 @@ export const FORM: Form = {
         title: 'Driver memory',
         advanced: true
       },
+      carry: {
+        type: 'boolean',
+        title: 'Carry it',
+        description: 'Packs it.',
+        default: false,
+        advanced: true
+      },
       conf: {
         type: 'object',
         title: 'Spark settings',
@@ -62,12 +79,14 @@ export const FORM: Form = {
       'place',
       'name',
       'driver_memory',
+      'carry',
       'conf',
       'env'
     ],
     executor_memory: { 'ui:options': { placeholder: '4g' } },
     name: { 'ui:options': { advanced: true } },
     driver_memory: { 'ui:options': { advanced: true } },
+    carry: { 'ui:options': { advanced: true } },
     conf: { 'ui:options': { advanced: true } },
     env: { 'ui:options': { advanced: true } }
   },
@@ -83,29 +102,40 @@ export const FORM: Form = {
   ]
 };
 
-export const ENVIRONMENTS: Environment[] = [
-  {
-    path: '/envs/broken',
-    kind: 'venv',
-    python_version: '3.9.1',
-    packages: { pyspark: '4.3.0' },
-    problem: 'It has no ipykernel.'
-  },
-  {
-    path: '/envs/plain',
-    kind: 'venv',
-    python_version: '3.10.2',
-    packages: { ipykernel: '7.4.0' },
-    problem: null
-  },
-  {
-    path: '/envs/spark',
-    kind: 'conda',
-    python_version: '3.11.7',
-    packages: { ipykernel: '7.4.0', pyspark: '4.3.0' },
-    problem: null
-  }
-];
+export const BROKEN = {
+  path: '/envs/broken',
+  kind: 'venv',
+  python_version: '3.9.1',
+  packages: { pyspark: '4.3.0' },
+  problem: 'It has no ipykernel',
+  remedy: 'install-ipykernel',
+  installer: 'pip'
+} as const;
+
+export const ENVIRONMENTS: Environments = {
+  environments: [
+    BROKEN,
+    {
+      path: '/envs/plain',
+      kind: 'uv',
+      python_version: '3.10.2',
+      packages: { ipykernel: '7.4.0' },
+      problem: null,
+      remedy: null,
+      installer: 'uv'
+    },
+    {
+      path: '/envs/spark',
+      kind: 'conda',
+      python_version: '3.11.7',
+      packages: { ipykernel: '7.4.0', pyspark: '4.3.0' },
+      problem: null,
+      remedy: null,
+      installer: 'conda'
+    }
+  ],
+  unanswered: []
+};
 
 export const KERNEL: Kernel = {
   name: 'demo',
@@ -117,6 +147,8 @@ export const KERNEL: Kernel = {
     master: 'yarn',
     place: 'user',
     name: 'demo',
+    carry: false,
+    carry_everything: false,
     conf: { 'spark.a': '1' },
     env: {}
   },
@@ -125,8 +157,100 @@ export const KERNEL: Kernel = {
   writable: true,
   edited_by_hand: false,
   hidden_by: null,
+  archive: null,
   problem: null
 };
+
+/** Work that has just begun, and has written nothing yet. */
+export const TASK: Task = {
+  id: 't1',
+  kind: 'create',
+  title: 'Creating “Demo”',
+  state: 'running',
+  stage: 'Waiting',
+  files_done: 0,
+  files_total: null,
+  bytes_done: 0,
+  bytes_total: null,
+  log: [],
+  error: null,
+  kernel: null,
+  environment: '/envs/spark',
+  started: '2026-01-01T10:00:00.000+00:00',
+  ended: null
+};
+
+export const DONE: Task = {
+  ...TASK,
+  state: 'done',
+  stage: 'Done',
+  log: ['Packing', 'Done'],
+  kernel: { place: 'user', name: 'demo' },
+  ended: '2026-01-01T10:01:00.000+00:00'
+};
+
+export const FAILED: Task = {
+  ...TASK,
+  state: 'failed',
+  stage: 'Packing',
+  error: {
+    message: 'The disk is full.',
+    reason: 'cannot-be-done',
+    errors: [{ field: 'environment', message: 'The disk is full.' }]
+  },
+  ended: '2026-01-01T10:01:00.000+00:00'
+};
+
+export const ARCHIVES: KeptArchive[] = [
+  {
+    digest: 'd1',
+    path: '/kept/d1.tar.gz',
+    environment: '/envs/spark',
+    python_version: '3.11.7',
+    bytes: 300 * 1024 ** 2,
+    files: 20_000,
+    created: '2026-01-01T10:01:00Z',
+    left_out: [],
+    drift: 'pandas was 2.0 and is 2.1.',
+    place: 'user',
+    used_by: [{ place: 'user', name: 'demo' }],
+    kept_for_undo: false
+  },
+  {
+    digest: 'd2',
+    path: '/kept/d2.tar.gz',
+    environment: '/envs/old',
+    python_version: '3.11.7',
+    bytes: 1.5 * 1024 ** 3,
+    files: 20_000,
+    created: '2026-01-01T10:01:00Z',
+    left_out: [],
+    drift: null,
+    place: 'user',
+    used_by: [],
+    kept_for_undo: false
+  }
+];
+
+/**
+ * Stands in for the connection that brings events.
+ */
+export class Events {
+  readonly stream = new Signal<object, Event.Emission>(this);
+
+  /** What JupyterLab hands to those who listen. */
+  get manager(): Event.IManager {
+    return this as unknown as Event.IManager;
+  }
+
+  tell(task: Task): void {
+    const { id, title, state, stage } = task;
+    const { files_done, files_total, bytes_done, bytes_total } = task;
+    const progress = { files_done, files_total, bytes_done, bytes_total };
+    const told = { id, title, state, stage, ...progress };
+    this.stream.emit({ schema_id: TASK_EVENT, ...told });
+  }
+}
 
 export const PREVIEW: Preview = {
   name: 'derived-name',
@@ -184,7 +308,15 @@ export class Server {
     'POST preview': () => json(PREVIEW),
     'POST kernels': () => json(KERNEL, 201),
     'PUT kernels/user/demo': () => json(KERNEL),
-    'POST undo': () => json(KERNEL)
+    'POST undo': () => json(KERNEL),
+    'GET tasks': () => json([]),
+    'GET tasks/t1': () => json(TASK),
+    'DELETE tasks/t1': () => new Response(null, { status: 204 }),
+    'POST tasks/t1/resume': () => json(TASK, 202),
+    'POST environments/ready': () => json(TASK, 202),
+    'GET archives': () => json(ARCHIVES),
+    'POST archives/sweep': () => json(ARCHIVES.slice(1)),
+    'POST kernels/user/demo/repack': () => json(TASK, 202)
   };
 
   /** What was sent to one route. */

@@ -6,7 +6,10 @@ import type { ErrorSchema, RJSFSchema, UiSchema } from '@rjsf/utils';
 // eslint-disable-next-line jupyter/prefer-lazy-imports
 import { customizeValidator } from '@rjsf/validator-ajv8';
 import * as React from 'react';
+import { flushSync } from 'react-dom';
 import type { Preview } from '../api';
+import { TaskProgress } from '../tasks/progress';
+import { EnvironmentWidget } from './environment';
 import type { FormModel } from './model';
 import {
   FieldTemplate,
@@ -17,7 +20,7 @@ import {
 } from './templates';
 import { schemaText, type Values } from './values';
 import {
-  EnvironmentWidget,
+  CheckboxWidget,
   LinesWidget,
   PlaceWidget,
   TextWidget
@@ -29,6 +32,7 @@ const TEMPLATES = { FieldTemplate, ObjectFieldTemplate };
 
 const WIDGETS = {
   TextWidget,
+  checkbox: CheckboxWidget,
   environment: EnvironmentWidget,
   lines: LinesWidget,
   place: PlaceWidget
@@ -54,9 +58,9 @@ export class KernelForm extends VDomRenderer<FormModel> {
    *
    * @returns whether there is one.
    */
-  async focusFirstError(): Promise<boolean> {
-    this.onUpdateRequest(Widget.Msg.UpdateRequest);
-    await this.renderPromise;
+  focusFirstError(): boolean {
+    // Now and not when the browser has time: what is wrong has to be drawn to be found.
+    flushSync(() => this.onUpdateRequest(Widget.Msg.UpdateRequest));
     const wrong = this.node.querySelector<HTMLElement>(
       '[aria-invalid="true"]:enabled'
     );
@@ -70,21 +74,30 @@ export class KernelForm extends VDomRenderer<FormModel> {
 
   protected render(): JSX.Element {
     const { model } = this;
-    const { trans, environments, places, advice } = model;
+    const { trans, environments, unanswered, places, advice, writing } = model;
     const showsAdvanced =
       model.opensAdvanced ||
       model.errors.some(({ field }) => model.isAdvanced(field));
     const context: IFormContext = {
       trans,
       environments,
+      unanswered,
+      readying: model.readying,
+      archive: model.kernel?.archive ?? null,
       places,
       advice,
-      showsAdvanced
+      showsAdvanced,
+      makeReady: model.makeReady,
+      cancelReadying: model.cancelReadying,
+      resumeReadying: model.resumeReadying
     };
     const general = model.errors.filter(({ field }) => field === '');
     return (
       <>
-        <div className="jp-PySparkKernels-scroll">
+        <div
+          className="jp-PySparkKernels-scroll"
+          {...(writing && { inert: '' })}
+        >
           <FormComponent
             schema={this._schema}
             uiSchema={layout(model)}
@@ -110,6 +123,20 @@ export class KernelForm extends VDomRenderer<FormModel> {
         >
           <Paragraphs texts={general.map(({ message }) => message)} />
         </div>
+        {writing && (
+          <div className="jp-PySparkKernels-writing">
+            <TaskProgress
+              {...writing}
+              trans={trans}
+              onCancel={model.cancelWriting}
+            />
+            <p className="jp-PySparkKernels-description">
+              {trans.__(
+                'You can close this: the work goes on, and a notification shows how far it is.'
+              )}
+            </p>
+          </div>
+        )}
       </>
     );
   }
@@ -162,6 +189,8 @@ function layout(model: FormModel): UiSchema<ReadonlyJSONObject> {
     };
     if (type === 'object') {
       options.widget = 'lines';
+    } else if (type === 'boolean') {
+      options.widget = 'checkbox';
     } else if (field in WIDGETS) {
       options.widget = field;
     }

@@ -14,6 +14,11 @@ import '../../style/base.css';
  */
 const ACCEPT = 1;
 
+/**
+ * What has this attribute takes Escape and Enter for itself.
+ */
+const OWN_KEYS = '[data-own-keys]';
+
 export type IKernelDialogOptions = Omit<IFormOptions, 'form' | 'environments'>;
 
 /**
@@ -98,6 +103,17 @@ class KernelDialog extends Dialog<void> {
   }
 
   /**
+   * The keys that close a list, or choose from it, do not also close the dialog or submit the form.
+   */
+  protected _evtKeydown(event: KeyboardEvent): void {
+    const { key, target } = event;
+    const isOwn = target instanceof Element && target.closest(OWN_KEYS);
+    if (!(isOwn && (key === 'Escape' || key === 'Enter'))) {
+      super._evtKeydown(event);
+    }
+  }
+
+  /**
    * A click beside the dialog would throw away what was typed, so it does nothing.
    */
   protected _evtClick(event: MouseEvent): void {
@@ -113,18 +129,24 @@ class KernelDialog extends Dialog<void> {
     }
     if (await model.submit()) {
       super.resolve(ACCEPT);
-    } else if (!this.isDisposed && !(await this._form.focusFirstError())) {
+    } else if (!this.isDisposed && !this._form.focusFirstError()) {
       this._button?.focus();
     }
   }
 
   private _showBusy(): void {
-    const { isBusy } = this._model;
+    const { isBusy, writing, trans } = this._model;
     const button = this._button;
-    const label = button?.querySelector('.jp-Dialog-buttonLabel');
-    if (button && label && button.disabled !== isBusy) {
+    if (button && button.disabled !== isBusy) {
       button.disabled = isBusy;
-      label.textContent = isBusy ? this._labels.busy : this._labels.idle;
+      setLabel(button, isBusy ? this._labels.busy : this._labels.idle);
+    }
+    const close = this.node.querySelector('.jp-Dialog-button.jp-mod-reject');
+    const isWriting = writing !== null;
+    if (close && isWriting !== this._isWriting) {
+      this._isWriting = isWriting;
+      // The work goes on when the dialog is closed, and has a button of its own to be cancelled.
+      setLabel(close, isWriting ? trans.__('Close') : trans.__('Cancel'));
     }
   }
 
@@ -135,4 +157,14 @@ class KernelDialog extends Dialog<void> {
   private readonly _form: KernelForm;
   private readonly _model: FormModel;
   private readonly _labels: { idle: string; busy: string };
+  private _isWriting = false;
+}
+
+function setLabel(button: Element, text: string): void {
+  const label = button.querySelector('.jp-Dialog-buttonLabel');
+  if (label) {
+    label.textContent = text;
+    // JupyterLab names it a second time, for those who hear it.
+    label.setAttribute('aria-label', text);
+  }
 }

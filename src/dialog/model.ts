@@ -1,3 +1,4 @@
+import type { Event } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { VDomModel } from '@jupyterlab/ui-components';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
@@ -6,13 +7,18 @@ import {
   type Api,
   ApiError,
   type Environment,
+  type Environments,
   type Form,
   type Kernel,
+  type KernelConfig,
   type Place,
   type Preview,
-  type Remark
+  type Remark,
+  type Task
 } from '../api';
 import { explain } from '../explain';
+import { type ITaskView, TaskModel } from '../tasks/model';
+import { shownTasks } from '../tasks/shown';
 import {
   type IConfigSchema,
   missingFields,
@@ -31,9 +37,10 @@ const TAKEN = 409;
  */
 export interface IFormOptions {
   api: Api;
+  events: Event.IManager;
   trans: TranslationBundle;
   form: Form;
-  environments: readonly Environment[];
+  environments: Environments;
   /** What the user has set for all new kernels. */
   settings?: ReadonlyPartialJSONObject;
   /** What a command asks for this kernel; goes before the settings. */
@@ -48,13 +55,14 @@ export interface IFormOptions {
 export class FormModel extends VDomModel {
   constructor(options: IFormOptions) {
     super();
-    const { api, trans, form, environments, kernel } = options;
+    const { api, events, trans, form, environments, kernel } = options;
     this._api = api;
+    this._events = events;
+    this._environments = environments;
     this.trans = trans;
     this.schema = form.schema as unknown as IConfigSchema;
     this.uiSchema = form.uiSchema;
     this.places = form.places;
-    this.environments = environments;
     this.kernel = kernel;
     this._values = initialValues(options, this.schema);
     this.opensAdvanced = this._surprising(options.args ?? {});
@@ -65,7 +73,6 @@ export class FormModel extends VDomModel {
   readonly schema: IConfigSchema;
   readonly uiSchema: Form['uiSchema'];
   readonly places: readonly Place[];
-  readonly environments: readonly Environment[];
   readonly kernel: Kernel | undefined;
 
   /**
@@ -83,6 +90,31 @@ export class FormModel extends VDomModel {
    */
   get preview(): Preview | null {
     return this._preview;
+  }
+
+  get environments(): readonly Environment[] {
+    return this._environments.environments;
+  }
+
+  /**
+   * Where environments were looked for in vain.
+   */
+  get unanswered(): readonly string[] {
+    return this._environments.unanswered;
+  }
+
+  /**
+   * The task that writes the kernel; null when there is none.
+   */
+  get writing(): ITaskView | null {
+    return this._writing?.view ?? null;
+  }
+
+  /**
+   * The task that makes an environment ready, or has tried to; null when there is none.
+   */
+  get readying(): ITaskView | null {
+    return this._readying?.view ?? null;
   }
 
   /**
@@ -155,11 +187,52 @@ export class FormModel extends VDomModel {
     return this._submission;
   }
 
-  dispose(): void {
-    if (!this.isDisposed) {
-      this._check.dispose();
-      super.dispose();
+  /**
+   * Tell the task that writes the kernel to stop.
+   */
+  readonly cancelWriting = (): void => void this._writing?.cancel();
+
+  /**
+   * Install into an environment what kernels need, and look again when that is done.
+   */
+  readonly makeReady = async (environment: string): Promise<void> => {
+    if (this._readying?.isRunning) {
+      return;
     }
+    this._readying?.dispose();
+    this._readying = null;
+    try {
+      await shownTasks.during(async () => {
+        this._readying = this._watch(await this._api.makeReady(environment));
+      });
+    } catch (error) {
+      this._serverErrors = this._explain(error, 'environment');
+    }
+    this.stateChanged.emit();
+    await this._lookAgain();
+  };
+
+  readonly cancelReadying = (): void => void this._readying?.cancel();
+
+  /**
+   * Try once more to make an environment ready.
+   */
+  readonly resumeReadying = async (): Promise<void> => {
+    await this._readying?.resume();
+    await this._lookAgain();
+  };
+
+  /**
+   * Leave alone what goes on: from now on it is shown elsewhere.
+   */
+  dispose(): void {
+    if (this.isDisposed) {
+      return;
+    }
+    this._check.dispose();
+    super.dispose();
+    this._writing?.dispose();
+    this._readying?.dispose();
   }
 
   private async _submit(): Promise<Kernel | null> {
@@ -178,9 +251,7 @@ export class FormModel extends VDomModel {
     this._serverErrors = [];
     this.stateChanged.emit();
     try {
-      return await (this.kernel
-        ? this._api.edit(this.kernel, config)
-        : this._api.create(config));
+      return await this._write(config);
     } catch (error) {
       this._serverErrors = this._explain(error);
       return null;
@@ -188,6 +259,93 @@ export class FormModel extends VDomModel {
       this._isBusy = false;
       this.stateChanged.emit();
     }
+  }
+
+  /**
+   * Write the kernel, and wait for the task that does it, if it is one.
+   */
+  private async _write(config: KernelConfig): Promise<Kernel | null> {
+    const kernel = await shownTasks.during(async () => {
+      const { kernel, task } = await (this.kernel
+        ? this._api.edit(this.kernel, config)
+        : this._api.create(config));
+      this._writing = task && this._watch(task);
+      return kernel;
+    });
+    const writing = this._writing;
+    if (writing === null) {
+      return kernel;
+    }
+    this.stateChanged.emit();
+    await writing.ended;
+    if (this.isDisposed) {
+      return null;
+    }
+    writing.dispose();
+    this._writing = null;
+    return this._outcome(writing.view);
+  }
+
+  /**
+   * Give the kernel that a task has written, or keep what is to be said of its end.
+   */
+  private async _outcome(view: ITaskView): Promise<Kernel | null> {
+    const { task, problem } = view;
+    const { state, error, kernel } = task;
+    if (state === 'done' && kernel) {
+      return this._api.kernel(kernel.place, kernel.name);
+    }
+    if (error) {
+      this._serverErrors = error.errors.map(remark => this._placed(remark, 0));
+    } else if (state === 'interrupted' || problem !== null) {
+      const message =
+        problem ??
+        this.trans.__(
+          'The Jupyter server stopped before this was done. Begin again.'
+        );
+      this._serverErrors = [{ field: '', message }];
+    }
+    return null;
+  }
+
+  /**
+   * Follow a task while the dialog is open.
+   */
+  private _watch(task: Task): TaskModel {
+    const { _api: api, _events: events, trans } = this;
+    const model = new TaskModel({ api, events, trans }, task);
+    if (this.isDisposed) {
+      // The dialog was closed before the answer came.
+      model.dispose();
+    } else {
+      model.stateChanged.connect(() => this.stateChanged.emit());
+    }
+    return model;
+  }
+
+  /**
+   * Wait until an environment is ready, then list the environments anew and check again.
+   */
+  private async _lookAgain(): Promise<void> {
+    const readying = this._readying;
+    await readying?.ended;
+    const { state } = readying?.task ?? {};
+    if (this.isDisposed || readying !== this._readying || state !== 'done') {
+      return;
+    }
+    try {
+      const environments = await this._api.environments();
+      if (this.isDisposed) {
+        return;
+      }
+      this._environments = environments;
+      readying?.dispose();
+      this._readying = null;
+    } catch (error) {
+      this._serverErrors = this._explain(error);
+    }
+    this._checkSoon();
+    this.stateChanged.emit();
   }
 
   private _readErrors(): Remark[] {
@@ -230,12 +388,12 @@ export class FormModel extends VDomModel {
     }
   }
 
-  private _explain(error: unknown): Remark[] {
+  private _explain(error: unknown, field = ''): Remark[] {
     if (error instanceof ApiError && error.errors.length > 0) {
       const { errors, status } = error;
       return errors.map(remark => this._placed(remark, status));
     }
-    return [{ field: '', message: explain(error, this.trans) }];
+    return [{ field, message: explain(error, this.trans) }];
   }
 
   /**
@@ -256,6 +414,7 @@ export class FormModel extends VDomModel {
   }
 
   private readonly _api: Api;
+  private readonly _events: Event.IManager;
   private readonly _check = new Debouncer(
     () => this._checkNow(),
     CHECK_DELAY_MS
@@ -266,6 +425,9 @@ export class FormModel extends VDomModel {
   private _preview: Preview | null = null;
   private _typing: string | null = null;
   private _isBusy = false;
+  private _environments: Environments;
+  private _writing: TaskModel | null = null;
+  private _readying: TaskModel | null = null;
   private _submission: Promise<Kernel | null> = Promise.resolve(null);
   /** Counts the changes and attempts, to know an answer that comes too late. */
   private _round = 0;
@@ -279,7 +441,7 @@ function initialValues(options: IFormOptions, schema: IConfigSchema): Values {
     const { config, name, place } = kernel;
     return toValues({ ...config, name, place }, schema);
   }
-  const environment = suggestedEnvironment(environments);
+  const environment = suggestedEnvironment(environments.environments);
   return {
     ...(environment && { environment }),
     ...schemaDefaults(schema),

@@ -5,7 +5,9 @@ import type {
   WidgetProps
 } from '@rjsf/utils';
 import * as React from 'react';
-import type { Environment, Place, Remark } from '../api';
+import type { Environment, KernelArchive, Place, Remark } from '../api';
+import type { ITaskView } from '../tasks/model';
+import { bytesText } from '../tasks/texts';
 
 /**
  * Begins the id of every input.
@@ -14,15 +16,34 @@ export const ID_PREFIX = 'jp-PySparkKernels';
 
 /**
  * What the form hands to its templates and widgets. rjsf draws a field anew when a value in here
- * changes, so these are plain data.
+ * changes, so these are plain data; functions are taken to be the same always.
  */
 export interface IFormContext {
   trans: TranslationBundle;
   environments: readonly Environment[];
+  /** Where environments were looked for in vain. */
+  unanswered: readonly string[];
+  /** The task that makes an environment ready. */
+  readying: ITaskView | null;
+  /** What the executors of the kernel that is edited unpack. */
+  archive: KernelArchive | null;
   places: readonly Place[];
   advice: readonly Remark[];
   /** Whether the advanced fields are to be seen. */
   showsAdvanced: boolean;
+  makeReady: (environment: string) => void;
+  cancelReadying: () => void;
+  resumeReadying: () => void;
+}
+
+/**
+ * Why no kernel can be started from the environment that was chosen; null when nothing is known.
+ */
+export function environmentProblem(
+  value: unknown,
+  { environments }: IFormContext
+): string | null {
+  return environments.find(({ path }) => path === value)?.problem ?? null;
 }
 
 /**
@@ -34,6 +55,7 @@ export function describedBy(props: WidgetProps): string {
   return [
     rawErrors?.length ? `${id}__error` : '',
     advice.some(({ field }) => field === name) ? `${id}__advice` : '',
+    name === 'environment' ? `${id}__problem` : '',
     `${id}__description`
   ]
     .filter(Boolean)
@@ -50,32 +72,55 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
   if (id === ID_PREFIX) {
     return children;
   }
-  const { advice, trans } = props.formContext as unknown as IFormContext;
+  const context = props.formContext as unknown as IFormContext;
+  const { advice, trans } = context;
   const field = id.slice(ID_PREFIX.length + 1);
   const hints = advice.filter(remark => remark.field === field);
-  const isShort = uiSchema?.['ui:options']?.short === true;
+  const options = uiSchema?.['ui:options'] ?? {};
+  const isCheckbox = options.widget === 'checkbox';
+  // What is wrong with an environment stands below it from the moment it is chosen.
+  const problem =
+    field === 'environment'
+      ? environmentProblem(props.formData, context)
+      : null;
+  const errors = (rawErrors ?? []).filter(
+    error => problem === null || !error.startsWith(problem)
+  );
+  const labelNode = (
+    <label htmlFor={id}>
+      {label}
+      {required && (
+        <span className="jp-PySparkKernels-required">
+          {' '}
+          {trans.__('(required)')}
+        </span>
+      )}
+    </label>
+  );
   return (
     <div
-      className={`jp-PySparkKernels-field${isShort ? ' jp-mod-short' : ''}`}
+      className={`jp-PySparkKernels-field${options.short === true ? ' jp-mod-short' : ''}`}
       data-field={field}
     >
-      <label htmlFor={id}>
-        {label}
-        {required && (
-          <span className="jp-PySparkKernels-required">
-            {' '}
-            {trans.__('(required)')}
-          </span>
-        )}
-      </label>
-      {children}
-      {rawErrors && rawErrors.length > 0 && (
+      {isCheckbox ? (
+        <div className="jp-PySparkKernels-check">
+          {children}
+          {labelNode}
+        </div>
+      ) : (
+        <>
+          {labelNode}
+          {children}
+        </>
+      )}
+      {field === 'carry' && <Packed {...props} />}
+      {errors.length > 0 && (
         <div
           id={`${id}__error`}
           className="jp-PySparkKernels-error"
           role="alert"
         >
-          <Paragraphs texts={rawErrors} />
+          <Paragraphs texts={errors} />
         </div>
       )}
       {hints.length > 0 && (
@@ -88,6 +133,30 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
       <div id={`${id}__description`} className="jp-PySparkKernels-description">
         {rawDescription}
       </div>
+    </div>
+  );
+}
+
+/**
+ * What the executors of a kernel unpack now, and what saving makes of it.
+ */
+function Packed({
+  formData,
+  formContext
+}: FieldTemplateProps): JSX.Element | null {
+  const { archive, trans } = formContext as unknown as IFormContext;
+  if (archive === null || String(formData) !== 'true') {
+    return null;
+  }
+  const { bytes, drift } = archive;
+  return (
+    <div className="jp-PySparkKernels-packed">
+      {bytes !== null && <p>{trans.__('Packed: %1.', bytesText(bytes))}</p>}
+      {drift !== null && (
+        <p>
+          {drift} {trans.__('Saving packs it anew.')}
+        </p>
+      )}
     </div>
   );
 }

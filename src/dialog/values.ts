@@ -15,7 +15,7 @@ import {
 } from './lines';
 
 /**
- * The text in each input; an empty one is absent.
+ * The text in each input; an empty one is absent. Of a checkbox it is `true` or `false`.
  */
 export type Values = Readonly<Record<string, string>>;
 
@@ -56,7 +56,7 @@ export function toValues(
 }
 
 function toText(field: string, value: unknown): string {
-  if (typeof value === 'string' || typeof value === 'number') {
+  if (['string', 'number', 'boolean'].includes(typeof value)) {
     return String(value);
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
@@ -88,7 +88,8 @@ export function suggestedEnvironment(
 }
 
 /**
- * Read what was typed. What is no number is sent as it stands: the server says best what is wrong.
+ * Read what was typed. What is no number, or neither true nor false, is sent as it stands: the server
+ * says best what is wrong.
  *
  * @returns the configuration, and what nobody but us can say of the text.
  */
@@ -97,7 +98,7 @@ export function toConfig(
   schema: IConfigSchema,
   trans: TranslationBundle
 ): { config: KernelConfig; errors: Remark[] } {
-  const config: Record<string, string | number | Entries> = {};
+  const config: Record<string, string | number | boolean | Entries> = {};
   const errors: Remark[] = [];
   for (const [field, { type }] of Object.entries(schema.properties)) {
     const text = values[field] ?? '';
@@ -126,6 +127,8 @@ export function toConfig(
       }
     } else if (type === 'integer' && /^\s*\d+\s*$/.test(text)) {
       config[field] = Number(text);
+    } else if (type === 'boolean' && /^(true|false)$/.test(text)) {
+      config[field] = text === 'true';
     } else {
       config[field] = text;
     }

@@ -1,34 +1,39 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { WidgetProps } from '@rjsf/utils';
 import * as React from 'react';
-import type { Environment, Place } from '../api';
+import type { Place } from '../api';
 import { describedBy, type IFormContext } from './templates';
 import { syntaxOf } from './values';
-
-/**
- * The option that asks for a path. No environment has it: paths begin with a slash.
- */
-const OTHER = 'other';
 
 const USER_PLACE = 'user';
 
 /**
- * What every input has in common.
+ * What every control has in common.
  */
-function commonProps(props: WidgetProps) {
-  const { id, value, rawErrors, required, onBlur } = props;
+function checkableProps(props: WidgetProps) {
+  const { id, value, rawErrors, onBlur } = props;
   return {
     id,
-    value: (value ?? '') as string,
-    className: 'jp-PySparkKernels-input',
     'aria-describedby': describedBy(props),
     'aria-invalid': Boolean(rawErrors?.length),
-    'aria-required': required,
     onBlur: () => onBlur(id, value)
   };
 }
 
-function contextOf(props: WidgetProps): IFormContext {
+/**
+ * What every input has in common.
+ */
+export function commonProps(props: WidgetProps) {
+  const { value, required } = props;
+  return {
+    ...checkableProps(props),
+    value: (value ?? '') as string,
+    className: 'jp-PySparkKernels-input',
+    'aria-required': required
+  };
+}
+
+export function contextOf(props: WidgetProps): IFormContext {
   return props.formContext as unknown as IFormContext;
 }
 
@@ -70,87 +75,19 @@ export function LinesWidget(props: WidgetProps): JSX.Element {
 }
 
 /**
- * The environments that were found, and a way to give the path of any other.
+ * Yes or no. Its label stands beside it.
  */
-export function EnvironmentWidget(props: WidgetProps): JSX.Element {
-  const { id, placeholder, value, onChange } = props;
-  const { environments, trans } = contextOf(props);
-  const usable = environments.filter(({ problem }) => problem === null);
-  const unusable = environments.filter(({ problem }) => problem !== null);
-  const [isTyped, setTyped] = React.useState(
-    () => !usable.some(({ path }) => path === value)
-  );
-  const { 'aria-invalid': isWrong, ...common } = commonProps(props);
-  const pathId = `${id}-path`;
+export function CheckboxWidget(props: WidgetProps): JSX.Element {
+  const { value, readonly, onChange } = props;
   return (
-    <>
-      <select
-        {...common}
-        aria-invalid={isWrong && !isTyped}
-        value={isTyped ? OTHER : value}
-        onChange={({ target }) => {
-          setTyped(target.value === OTHER);
-          onChange(target.value === OTHER ? '' : target.value);
-        }}
-      >
-        {usable.map(environment => (
-          <option key={environment.path} value={environment.path}>
-            {describeEnvironment(environment, trans)}
-          </option>
-        ))}
-        {unusable.map(environment => (
-          <option key={environment.path} value={environment.path} disabled>
-            {trans.__(
-              '%1 (cannot be used)',
-              describeEnvironment(environment, trans)
-            )}
-          </option>
-        ))}
-        <option value={OTHER}>{trans.__('Another path…')}</option>
-      </select>
-      {isTyped && (
-        <div className="jp-PySparkKernels-otherPath">
-          <label htmlFor={pathId}>{trans.__('Path of the environment')}</label>
-          <input
-            {...common}
-            id={pathId}
-            aria-invalid={isWrong}
-            type="text"
-            autoComplete="off"
-            spellCheck={false}
-            placeholder={placeholder}
-            onChange={event => onChange(event.target.value)}
-          />
-        </div>
-      )}
-      <Reasons
-        summary={trans._n(
-          '%1 environment cannot be used',
-          '%1 environments cannot be used',
-          unusable.length
-        )}
-        reasons={unusable.flatMap(({ problem }) => problem ?? [])}
-      />
-    </>
+    <input
+      {...checkableProps(props)}
+      type="checkbox"
+      checked={value === 'true'}
+      disabled={readonly}
+      onChange={({ target }) => onChange(String(target.checked))}
+    />
   );
-}
-
-function describeEnvironment(
-  { path, python_version, packages }: Environment,
-  trans: TranslationBundle
-): string {
-  const { pyspark } = packages;
-  if (python_version && pyspark) {
-    return trans.__(
-      '%1 — Python %2, PySpark %3',
-      path,
-      python_version,
-      pyspark
-    );
-  }
-  return python_version
-    ? trans.__('%1 — Python %2, no PySpark', path, python_version)
-    : path;
 }
 
 /**

@@ -5,11 +5,17 @@ import {
   type IJupyterLabPageFixture,
   test as base
 } from '@jupyterlab/galata';
-import type { Locator } from '@playwright/test';
+import type { APIRequestContext, Locator } from '@playwright/test';
+import AxeBuilder from '@axe-core/playwright';
+import { readdirSync, rmSync, writeFileSync } from 'fs';
+import { join } from 'path';
 
 export { expect };
 
 const ROUTES = 'jupyterlab-pyspark-kernels';
+
+/** The folder that JupyterLab is opened in; its .venv has PySpark. */
+export const WORKSPACE = process.env.PYSPARK_KERNELS_WORKSPACE ?? '';
 
 /** The dialog and what is done with it, as a person would. */
 export class KernelDialog {
@@ -44,7 +50,90 @@ export class KernelDialog {
   }
 
   async create(): Promise<void> {
-    await this.root.getByRole('button', { name: 'Create' }).click();
+    await this.root
+      .getByRole('button', { name: 'Create', exact: true })
+      .click();
+  }
+
+  /** Describe a kernel that carries its environment to executors on this machine. */
+  async carry(name: string): Promise<void> {
+    await this.open();
+    await this.field('Name').fill(name);
+    await this.field('Master').fill('local-cluster[1,1,1024]');
+    await this.root.getByText('Advanced').click();
+    await this.root.getByLabel('Carry the environment').check();
+  }
+
+  /** What goes on in the dialog. */
+  get progress(): Locator {
+    return this.root.getByRole('progressbar');
+  }
+}
+
+/** The notification of a task or a kernel. */
+export function notification(
+  page: IJupyterLabPageFixture,
+  text: string | RegExp
+): Locator {
+  return page.locator('.Toastify__toast', { hasText: text });
+}
+
+/** Run a command of JupyterLab, as the palette does. */
+export async function runCommand(
+  page: IJupyterLabPageFixture,
+  label: string
+): Promise<void> {
+  await page.keyboard.press('Control+Shift+C');
+  await page.locator('.lm-CommandPalette-input').fill(label);
+  await page.keyboard.press('Enter');
+}
+
+/** Make sure that nothing in a dialog shuts anybody out. */
+export async function expectAccessible(
+  page: IJupyterLabPageFixture
+): Promise<void> {
+  const { violations } = await new AxeBuilder({ page })
+    .include('.jp-PySparkKernels-Dialog')
+    .analyze();
+  expect(violations.map(({ id, nodes }) => [id, nodes[0].html])).toEqual([]);
+}
+
+/** The directory of packages of the environment that has PySpark. */
+function sitePackages(): string {
+  const lib = join(WORKSPACE, '.venv', 'lib');
+  return join(lib, readdirSync(lib)[0], 'site-packages');
+}
+
+/** Change the environment that has PySpark, so that it has to be packed anew. */
+export function changeEnvironment(): void {
+  const file = join(sitePackages(), 'of_the_browser_tests.py');
+  writeFileSync(file, `MADE = ${Date.now()}\n`);
+}
+
+/** Take away what tests have put into the environment, and what executors on this machine have. */
+export function restoreEnvironment(): void {
+  for (const name of ['of_the_browser_tests.py', 'pyspark/work']) {
+    rmSync(join(sitePackages(), name), { recursive: true, force: true });
+  }
+}
+
+/** End all work, and forget it. */
+async function forgetTasks(
+  request: APIRequestContext,
+  routes: string
+): Promise<void> {
+  const tasks = async () => (await request.get(`${routes}/tasks`)).json();
+  for (const { id } of await tasks()) {
+    await request.delete(`${routes}/tasks/${id}`);
+  }
+  await expect
+    .poll(async () => {
+      const left = await tasks();
+      return left.filter((task: { state: string }) => task.state === 'running');
+    })
+    .toEqual([]);
+  for (const { id } of await tasks()) {
+    await request.delete(`${routes}/tasks/${id}`);
   }
 }
 
@@ -53,6 +142,7 @@ export const test = base.extend<{ dialog: KernelDialog }>({
   dialog: async ({ page, request, baseURL }, use) => {
     await use(new KernelDialog(page));
     const routes = `${baseURL}/${ROUTES}`;
+    await forgetTasks(request, routes);
     const kernels = await (await request.get(`${routes}/kernels`)).json();
     for (const { place, name } of kernels) {
       await request.delete(`${routes}/kernels/${place}/${name}`);

@@ -1,0 +1,159 @@
+import type {
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
+import type { Event } from '@jupyterlab/services';
+import {
+  ITranslator,
+  nullTranslator,
+  type TranslationBundle
+} from '@jupyterlab/translation';
+import { Api } from '../api';
+import { DOMAIN } from '../domain';
+// It explains what cannot be loaded, so it cannot be loaded late itself.
+// eslint-disable-next-line jupyter/prefer-lazy-imports
+import { orExplain } from '../explain';
+import { shownTasks, TASK_EVENT, type TaskState } from './shown';
+
+export namespace TaskCommandIDs {
+  export const showTasks = 'pyspark-kernels:show-tasks';
+  export const repack = 'pyspark-kernels:repack';
+  export const archives = 'pyspark-kernels:archives';
+}
+
+export const tasksPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'jupyterlab-pyspark-kernels:tasks',
+  description:
+    'Shows long work for PySpark kernels, whichever window or program began it, and packed environments.',
+  autoStart: true,
+  optional: [ICommandPalette, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    palette: ICommandPalette | null,
+    translator: ITranslator | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load(DOMAIN);
+    const api = new Api(app.serviceManager.serverSettings);
+    addCommands(app, api, trans);
+    for (const command of [TaskCommandIDs.showTasks, TaskCommandIDs.archives]) {
+      palette?.addItem({ command, category: trans.__('Kernel Operations') });
+    }
+    notify(app, api, trans);
+  }
+};
+
+/**
+ * Show by notifications what no dialog shows. Nothing is loaded or asked for before a task is heard
+ * of.
+ */
+function notify(
+  app: JupyterFrontEnd,
+  api: Api,
+  trans: TranslationBundle
+): void {
+  const { commands, serviceManager } = app;
+  const { showTasks } = TaskCommandIDs;
+  const load = async () => {
+    const { TaskNotifier } = await import('./notify');
+    return new TaskNotifier({ api, commands, trans, showTasks });
+  };
+  let notifier: ReturnType<typeof load> | null = null;
+  const pass = (take: (to: Awaited<typeof notifier>) => void): void => {
+    notifier ??= load();
+    notifier.then(take).catch(error => {
+      // Perhaps the network fails just now: the next event tries again.
+      notifier = null;
+      console.warn('The work was not shown:', error);
+    });
+  };
+  serviceManager.events.stream.connect((_: unknown, event: Event.Emission) => {
+    if (event.schema_id === TASK_EVENT) {
+      pass(to => to?.hear(event as unknown as TaskState));
+    }
+  });
+  shownTasks.onChanged = released => {
+    if (released || notifier) {
+      pass(to => to?.see(released));
+    }
+  };
+}
+
+function addCommands(
+  app: JupyterFrontEnd,
+  api: Api,
+  trans: TranslationBundle
+): void {
+  const { commands, serviceManager } = app;
+  const services = { api, trans, events: serviceManager.events };
+
+  commands.addCommand(TaskCommandIDs.showTasks, {
+    label: trans.__('Show PySpark Tasks'),
+    caption: trans.__(
+      'Show how far the packing and installing for PySpark kernels is'
+    ),
+    describedBy: {
+      args: {
+        type: 'object',
+        properties: {
+          id: {
+            type: 'string',
+            description: trans.__('Show the log of this task, and no other')
+          }
+        }
+      }
+    },
+    execute: ({ id }) =>
+      orExplain(trans.__('The tasks cannot be shown'), trans, async () => {
+        const { showTasksDialog } = await import('./dialog');
+        await showTasksDialog(services, id === undefined ? null : String(id));
+      })
+  });
+
+  commands.addCommand(TaskCommandIDs.archives, {
+    label: trans.__('Show Packed PySpark Environments'),
+    caption: trans.__(
+      'Show the environments that kernels carry to the executors'
+    ),
+    describedBy: { args: { type: 'object', properties: {} } },
+    execute: () =>
+      orExplain(
+        trans.__('The packed environments cannot be shown'),
+        trans,
+        async () => {
+          const { showArchivesDialog } = await import('../archives');
+          await showArchivesDialog(services);
+        }
+      )
+  });
+
+  commands.addCommand(TaskCommandIDs.repack, {
+    label: trans.__('Pack Environment of PySpark Kernel Again'),
+    caption: trans.__(
+      'Bring what the executors of a kernel unpack to what its environment is now'
+    ),
+    describedBy: {
+      args: {
+        type: 'object',
+        properties: {
+          place: {
+            type: 'string',
+            description: trans.__('The id of the directory that holds it')
+          },
+          name: {
+            type: 'string',
+            description: trans.__('The name of the kernel')
+          }
+        },
+        required: ['place', 'name']
+      }
+    },
+    isEnabled: args => Boolean(args.place && args.name),
+    execute: args =>
+      orExplain(trans.__('Nothing was packed'), trans, async () => {
+        const task = await api.repack(String(args.place), String(args.name));
+        shownTasks.release(task);
+        return task;
+      })
+  });
+}
