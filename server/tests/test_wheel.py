@@ -19,7 +19,8 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (wheel,) = folder.glob("*.whl")
-    assert wheel.stat().st_size < 150_000
+    # What is larger than this has something in it by mistake.
+    assert wheel.stat().st_size < 250_000
     with zipfile.ZipFile(wheel) as archive:
         return archive.namelist()
 
