@@ -44,7 +44,6 @@ from .environments import (
 )
 from .errors import (
     CannotBeDone,
-    EditedMeanwhile,
     FieldError,
     Invalid,
     Missing,
@@ -217,10 +216,7 @@ class KernelService:
             KernelError: what is wrong; the old version stays then.
 
         """
-        if self._ours(self._place(place_id), name).etag != etag:
-            raise EditedMeanwhile.at(
-                "name", f"{quoted(name)} was changed meanwhile. Reload it and edit it again."
-            )
+        store.check_etag(name, self._ours(self._place(place_id), name), etag)
         config = read_config(data)
         if (config.place, config.name) != (place_id, name):
             raise Invalid.at(

@@ -194,13 +194,23 @@ def replace(place: Place, name: str, files: Files, etag: str) -> None:
     """
     _check_component(place, name)
     with writing(place) as area, _open_kernel(place, area, name) as kernel:
-        if read(place, name).etag != etag:
-            raise EditedMeanwhile.at(
-                "name", f"{quoted(name)} was changed meanwhile. Reload it and edit it again."
-            )
+        check_etag(name, read(place, name), etag)
         about = {"action": "edit", "name": name, "written": _etag(files[KERNEL_JSON])}
         with _remembering(area, about, copy_files(kernel, files)):
             overwrite(area, kernel, files, last=KERNEL_JSON)
+
+
+def check_etag(name: str, stored: StoredKernel, etag: str) -> None:
+    """Make sure that a kernel is still the version that an edit began with.
+
+    Raises:
+        EditedMeanwhile: when it is not.
+
+    """
+    if stored.etag != etag:
+        raise EditedMeanwhile.at(
+            "name", f"{quoted(name)} was changed meanwhile. Reload it and edit it again."
+        )
 
 
 def delete(place: Place, name: str) -> None:

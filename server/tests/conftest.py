@@ -57,6 +57,18 @@ def environment(make_environment: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
+def spark_home(tmp_path: Path) -> Path:
+    """The files by which a Spark installation is judged; nothing in it is ever run."""
+    spark = tmp_path / "spark"
+    (spark / "python" / "lib").mkdir(parents=True)
+    (spark / "python" / "lib" / "py4j-0.10.9.9-src.zip").touch()
+    (spark / "python" / "pyspark").mkdir()
+    (spark / "bin").mkdir()
+    (spark / "bin" / "spark-submit").touch(0o755)
+    return spark
+
+
+@pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's data directory of Jupyter; it is not there yet."""
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))

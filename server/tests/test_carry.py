@@ -259,19 +259,13 @@ def test_what_an_earlier_edit_needs_is_kept_also_while_its_kernel_is_removed(
 
 
 def test_the_example_of_the_original_script(
-    run: Any, venv: Path, data_dir: Path, tmp_path: Path
+    run: Any, venv: Path, data_dir: Path, tmp_path: Path, spark_home: Path
 ) -> None:
-    spark = tmp_path / "spark"
-    (spark / "python" / "lib").mkdir(parents=True)
-    (spark / "python" / "lib" / "py4j-0.10.9.9-src.zip").touch()
-    (spark / "python" / "pyspark").mkdir()
-    (spark / "bin").mkdir()
-    (spark / "bin" / "spark-submit").touch(0o755)
     template = tmp_path / "pyspark_kernel.template"
     template.write_text(EXAMPLE)
     code, output, messages = run(
         *("create", "-t", template, "-d", data_dir / "kernels", "-k", "pyspark-pandas-yarn"),
-        *("-e", venv, "--spark_home", spark, "--spark_master", "yarn"),
+        *("-e", venv, "--spark_home", spark_home, "--spark_master", "yarn"),
         *("--spark.executor.memory", "4g", "--spark.executor.cores", "4"),
         *("--spark.driver.memory", "2g"),
     )
@@ -281,7 +275,7 @@ def test_the_example_of_the_original_script(
     spec = spec_of(data_dir, "pyspark-pandas-yarn")
     assert spec["display_name"] == "pyspark-pandas-yarn"
     assert spec["argv"][0] == f"{venv}/bin/python"
-    assert spec["env"]["SPARK_HOME"] == str(spark)
+    assert spec["env"]["SPARK_HOME"] == str(spark_home)
     assert spec["env"]["PYSPARK_PYTHON"] == "./environment/bin/python"
     arguments = spec["env"]["PYSPARK_SUBMIT_ARGS"].replace("'", "")
     assert arguments.startswith("--master yarn ")

@@ -31,14 +31,8 @@ def test_the_arguments_of_the_original_script(
 
 
 def test_the_original_script_with_its_template(
-    run: Any, environment: Path, tmp_path: Path, data_dir: Path
+    run: Any, environment: Path, tmp_path: Path, data_dir: Path, spark_home: Path
 ) -> None:
-    spark = tmp_path / "spark"
-    (spark / "python" / "lib").mkdir(parents=True)
-    (spark / "python" / "lib" / "py4j-0.10.9.9-src.zip").touch()
-    (spark / "python" / "pyspark").mkdir()
-    (spark / "bin").mkdir()
-    (spark / "bin" / "spark-submit").touch(0o755)
     template = tmp_path / "pyspark_kernel.template"
     template.write_text(
         "display_name: ${KERNEL_NAME}\nargv: [${PYSPARK_DRIVER_PYTHON}, -m, ipykernel]\n"
@@ -47,13 +41,13 @@ def test_the_original_script_with_its_template(
     )
     code, output, messages = run(
         *("create", "-t", template, "-d", data_dir / "kernels", "-k", "k", "-e", environment),
-        *("--spark_home", spark, "--spark_master", "yarn", "--spark.executor.memory", "4g"),
+        *("--spark_home", spark_home, "--spark_master", "yarn", "--spark.executor.memory", "4g"),
         "--no-carry",
     )
     assert (code, output) == (0, f"Created {data_dir}/kernels/k\n"), messages
     assert messages == "-t: “$B” of env.A stays as it is; nothing is filled in for its $.\n"
     spec = json.loads((data_dir / "kernels" / "k" / "kernel.json").read_text())
-    assert (spec["env"]["TEAM"], spec["env"]["SPARK_HOME"]) == ("data", str(spark))
+    assert (spec["env"]["TEAM"], spec["env"]["SPARK_HOME"]) == ("data", str(spark_home))
     assert "--conf spark.executor.memory=4g" in spec["env"]["PYSPARK_SUBMIT_ARGS"]
     code, _, messages = run("create", "--kernels_template_path", "/none", "-k", "l")
     assert (code, messages) == (2, "-t: There is no template “/none”. Give its path.\n")

@@ -64,12 +64,12 @@ def test_the_projects_in_the_workspace_have_environments_too(
         "a/node_modules/env",
         "elsewhere",
     ):
-        make_environment(f"work/{name}")
-    (tmp_path / "work" / "elsewhere").rename(tmp_path / "elsewhere")
-    (tmp_path / "work" / "loop").symlink_to(tmp_path / "work")
-    (tmp_path / "work" / "linked").symlink_to(tmp_path)
-    assert paths([], tmp_path / "work", server) == [
-        f"{tmp_path}/work/{name}"
+        make_environment(f"projects/{name}")
+    (tmp_path / "projects" / "elsewhere").rename(tmp_path / "elsewhere")
+    (tmp_path / "projects" / "loop").symlink_to(tmp_path / "projects")
+    (tmp_path / "projects" / "linked").symlink_to(tmp_path)
+    assert paths([], tmp_path / "projects", server) == [
+        f"{tmp_path}/projects/{name}"
         for name in (
             *(".venv", "venv", ".pixi/envs/default", "custom"),
             *("b/.venv", "a/part/env"),
