@@ -11,29 +11,40 @@ from __future__ import annotations
 
 import ast
 import atexit
+import hashlib
+import importlib.util
 import io
 import json
 import os
 import re
 import shlex
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 import tokenize
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 NAMES = ("spark", "sc", "sql")
 COMM_TARGET = "pyspark-kernels"
 JOB_TAG = "pyspark-kernels-cell"
+OWN_DIRECTORY = f"pyspark-kernels-{os.getuid()}"
+"""What the user's own Jupyter data directory has of ours."""
+FLIGHT_VARIABLE = "PYSPARK_KERNELS_FLIGHT"
+"""Is set in a flight test, which is no use of the kernel."""
 
 _WAITING_WORDS = {*NAMES, "getOrCreate", "SparkContext"}
 _STARTED = time.monotonic()
 _PROBE_SECONDS = 3
+_SILENCE_SECONDS = 8
+"""Longer than a master that lives is busy with something else."""
+_SILENT = "silence"
 _STOP_SECONDS = 4
 _CANCEL_PAUSES = (0.1, 0.3, 1)
 _ORDERLY_EXITS = (0, 143, -15)
@@ -87,6 +98,9 @@ class Status:
             "ui": None,
             "spark_version": None,
             "cause": None,
+            # What the cause was made from, and whose kernel this is: for the doctor.
+            "words": None,
+            "directory": os.path.dirname(os.path.abspath(__file__)),
             "log": str(self.log),
         }
         self._write()
@@ -139,11 +153,17 @@ class Status:
                 self.log.unlink()
 
     def _write(self) -> None:
-        staged = self.path.with_suffix(".tmp")
-        fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump(self._content, file)
-        os.replace(staged, self.path)
+        write_own(self.path, json.dumps(self._content))
+
+
+def write_own(path: Path, text: str) -> None:
+    """Write a file for this user alone, whole or not at all."""
+    # Others may write the same file at this moment.
+    staged = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+    fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(staged, path)
 
 
 def _sweep(folder: Path, runtime: Path) -> None:
@@ -157,6 +177,39 @@ def _sweep(folder: Path, runtime: Path) -> None:
         except FileNotFoundError:
             # Another kernel, which starts or ends at this moment, took it away.
             continue
+
+
+# --- the user's own memory of this kernel ------------------------------------------------------
+
+
+def memory_of(directory: str) -> Path:
+    """Give where this user's memory of a kernel lies, without the suffix of its files."""
+    from jupyter_core.paths import jupyter_data_dir
+
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(directory))).hexdigest()
+    return Path(jupyter_data_dir(), OWN_DIRECTORY, "kernels", digest[:16])
+
+
+def remember(path: Path, text: str) -> None:
+    """Write a file of a memory, and make the directories that it needs.
+
+    Raises:
+        OSError: when the file system refuses.
+    """
+    for directory in (path.parent.parent, path.parent):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_own(path, text)
+
+
+def remember_use() -> None:
+    """Note that a notebook uses this kernel now: the time is that of the file."""
+    if os.environ.pop(FLIGHT_VARIABLE, None):
+        return
+    directory = os.path.dirname(os.path.realpath(__file__))
+    # A home that is read-only, full, over its quota, somebody else's or, which is the RuntimeError,
+    # unknown: a notebook works without this.
+    with suppress(OSError, RuntimeError):
+        remember(memory_of(directory).with_suffix(".used"), directory)
 
 
 # --- starting Spark ----------------------------------------------------------------------------
@@ -204,7 +257,7 @@ class SparkStart:
     def _run(self) -> None:
         try:
             options = submit_options()
-            self.status.update(master=options.master)
+            self.status.update(master=without_token(options.master))
             check_pyspark()
             probe(options.master)
             self.objects = _connect(options, self.status) if options.remote else _start(self.status)
@@ -218,10 +271,12 @@ class SparkStart:
 
     def _fail(self, error: Exception) -> None:
         tail = self.status.log_tail()
-        cause = explain(error, tail)
-        shown = f"\n\nThe last lines of {self.status.log}:\n{tail}" if tail else ""
+        words = redacted(describe(error, tail))
+        log = self.status.log.read_text(encoding="utf-8", errors="replace")
+        cause = explain(words, log, self.status["master"])
+        shown = f"\n\nThe last lines of {self.status.log}:\n{redacted(tail)}" if tail else ""
         self.failure = SparkStartError(f"Spark did not start. {cause}{shown}")
-        self.status.update(stage="failed", cause=cause)
+        self.status.update(stage="failed", cause=cause, words=words)
 
 
 class SubmitOptions:
@@ -243,7 +298,7 @@ def submit_options() -> SubmitOptions:
 
 
 def probe(master: str) -> None:
-    """Make sure that somebody listens where a master is said to be.
+    """Make sure that somebody listens where a master is said to be, and answers.
 
     Spark itself tries a dead master for more than a minute and then gives a context without an
     error, whose first job fails with a message about serialisation.
@@ -251,38 +306,89 @@ def probe(master: str) -> None:
     Raises:
         SparkStartError: when nobody answers.
     """
-    addresses = _addresses(master)
-    if not addresses:
-        return
-    with ThreadPoolExecutor(len(addresses)) as pool:
-        refusals = list(pool.map(_refusal, addresses))
-    if None not in refusals:
-        reasons = ", ".join(sorted({str(refusal) for refusal in refusals}))
-        what = "Spark Connect server" if master.startswith("sc://") else "Spark master"
-        raise SparkStartError(
-            f"No {what} answers at {master} ({reasons}). "
-            "Check that it is running and that the address and port are right."
-        )
-
-
-def _addresses(master: str) -> List[Tuple[str, int]]:
     if master.startswith("spark://"):
         parts = [urlsplit(f"//{address}") for address in master[len("spark://") :].split(",")]
+        what, question = "Spark master", _FILE_REQUEST
     elif master.startswith("sc://"):
         parts = [urlsplit(master.partition(";")[0])]
+        what, question = "Spark Connect server", _HTTP2_PREFACE
     else:
-        return []
-    return [(part.hostname or "", part.port or _CONNECT_PORT) for part in parts]
+        return
+    addresses = [(part.hostname or "", part.port or _CONNECT_PORT) for part in parts]
+    ask(what, without_token(master), addresses, question)
 
 
-def _refusal(address: Tuple[str, int]) -> Optional[str]:
+def ask(what: str, where: str, addresses: Sequence[Tuple[str, int]], question: bytes) -> None:
+    """Make sure that one of some addresses answers.
+
+    Args:
+        what: is said to be there.
+        where: how a person names the addresses.
+        addresses: hosts and ports.
+        question: something that a server of this kind reacts to, whatever it is.
+
+    Raises:
+        SparkStartError: when none of them does.
+    """
+    pool = ThreadPoolExecutor(len(addresses))
+    asked = [pool.submit(_why_silent, address, question) for address in addresses]
+    # One that answers is enough; nobody waits for the others.
+    pool.shutdown(wait=False)
+    reasons = set()
+    for answer in as_completed(asked):
+        if answer.result() is None:
+            return
+        reasons.add(answer.result())
+    if _SILENT in reasons:
+        raise SparkStartError(
+            f"The {what} at {where} accepts connections and never answers. "
+            "Check that this is the right port and that it is not stuck."
+        )
+    raise SparkStartError(
+        f"No {what} answers at {where} ({', '.join(sorted(map(str, reasons)))}). "
+        "Check that it is running and that the address and port are right."
+    )
+
+
+def _why_silent(address: Tuple[str, int], question: bytes) -> Optional[str]:
+    """Say why nothing comes back; the end of the connection shows as well that one is there."""
     try:
-        socket.create_connection(address, timeout=_PROBE_SECONDS).close()
+        connection = socket.create_connection(address, timeout=_PROBE_SECONDS)
     except socket.timeout:
         return "no answer"
     except OSError as error:
         return (error.strerror or str(error)).lower()
+    with connection:
+        connection.settimeout(_SILENCE_SECONDS)
+        try:
+            connection.sendall(question)
+            connection.recv(1)
+        except socket.timeout:
+            return _SILENT
+        except OSError:
+            return None
     return None
+
+
+def _file_request(name: bytes) -> bytes:
+    """Ask for a file of a Spark process, as `MessageEncoder` of its network library writes it.
+
+    The length of the whole, type 6, the length of the name, the name.
+    """
+    body = struct.pack(">bi", 6, len(name)) + name
+    return struct.pack(">q", len(body) + 8) + body
+
+
+_FILE_REQUEST = _file_request(b"/files/pyspark-kernels-asks-whether-you-are-there")
+"""A master has no such file, and says so; one that wants authentication closes the connection."""
+
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How gRPC begins, with empty settings; a server answers with its own, or ends what is not TLS."""
+
+
+def without_token(master: str) -> str:
+    """Give a master without the parameters of Spark Connect, of which one is a password."""
+    return master.partition(";")[0] if master.startswith("sc://") else master
 
 
 def _start(status: Status) -> Dict[str, Any]:
@@ -342,13 +448,13 @@ def check_pyspark() -> None:
         SparkStartError: when there is none.
     """
     home = os.environ.get("SPARK_HOME")
-    if home and not _python_of(Path(home)):
+    if home and not python_of(Path(home)):
         raise SparkStartError(
             f"SPARK_HOME is {home}, which holds no Spark with Python. "
             "Set it to the directory that has bin, jars and python."
         )
     try:
-        import py4j  # noqa: F401
+        # Which imports py4j.
         import pyspark  # noqa: F401
     except ImportError as error:
         raise SparkStartError(
@@ -357,14 +463,14 @@ def check_pyspark() -> None:
         ) from error
 
 
-def _python_of(home: Path) -> List[str]:
+def python_of(home: Path) -> List[str]:
     """Find PySpark and py4j in a Spark installation, of whatever version; or nothing."""
     library = home / "python" / "lib"
     # Inside an environment's own PySpark, the package is not below python, but zipped below lib.
-    unpacked = (home / "python" / "pyspark" / "__init__.py").exists()
+    unpacked = os.path.exists(home / "python" / "pyspark" / "__init__.py")
     pyspark = home / "python" if unpacked else library / "pyspark.zip"
     py4j = sorted(library.glob("py4j-*-src.zip"))
-    if not (home / "bin" / "spark-submit").exists() or not py4j or not pyspark.exists():
+    if not py4j or not all(map(os.path.exists, (home / "bin" / "spark-submit", pyspark))):
         return []
     return [str(pyspark), str(py4j[-1])]
 
@@ -380,14 +486,42 @@ def stop(jvm: subprocess.Popen[bytes]) -> None:
         jvm.wait()
 
 
-def explain(error: Exception, log: str) -> str:
-    """Say in one sentence why Spark did not start."""
+def explain(words: str, log: str, master: Optional[str]) -> str:
+    """Say why Spark did not start, and what to do, in the words of the rules beside this file.
+
+    The doctor applies the same rules to what this kernel leaves, so both say the same.
+    """
+    rules = _rules()
+    if rules is None:
+        return words
+    known, _ = rules.read_all(os.environ.get(rules.RULES_VARIABLE, ""))
+    facts = {"master": master or "", "environment": sys.prefix, "python": sys.executable}
+    found = rules.find(known, {"cause": words, "log": log, "stage": "failed"}, facts)
+    return str(rules.sentence(found[0]) if found else rules.quoted_line(words))
+
+
+def redacted(text: str) -> str:
+    """Give a text without secrets: a notebook keeps what it shows, and is passed on."""
+    rules = _rules()
+    return text if rules is None else str(rules.redacted(text))
+
+
+def _rules() -> Any:
+    """Load the rules beside this file; `None` for a copy of this file alone."""
+    file = Path(__file__).with_name("rules.py")
+    spec = importlib.util.spec_from_file_location("_pyspark_kernels_rules", file)
+    if not file.exists() or spec is None or spec.loader is None:
+        return None
+    rules = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = rules
+    spec.loader.exec_module(rules)
+    return rules
+
+
+def describe(error: Exception, log: str) -> str:
+    """Say in one sentence what was met."""
     if isinstance(error, SparkStartError):
         return str(error)
-    if "JAVA_HOME is not set" in log or re.search(r"/bin/java: No such file", log):
-        return "There is no Java. Install Java 17 or newer, or set JAVA_HOME to one."
-    if "UnsupportedClassVersionError" in log:
-        return "This Java is too old for this Spark. Set JAVA_HOME to Java 17 or newer."
     java_exception = getattr(error, "java_exception", None)
     if java_exception is not None:
         return _sentence(str(java_exception.toString()))
@@ -415,8 +549,10 @@ def _reap(jvm: subprocess.Popen[bytes], status: Status) -> None:
     if code in _ORDERLY_EXITS:
         status.update(stage="stopped", executors=0, ui=None)
     else:
-        cause = f"Spark's JVM ended with the exit code {code}. Restart the kernel."
-        status.update(stage="failed", cause=cause, executors=0, ui=None)
+        words = f"Spark's JVM ended with the exit code {code}."
+        log = status.log.read_text(encoding="utf-8", errors="replace")
+        cause = explain(words, log, status["master"])
+        status.update(stage="failed", cause=cause, words=words, executors=0, ui=None)
 
 
 def _watch(status: Status) -> None:
@@ -679,7 +815,7 @@ def prepare_process() -> None:
         os.environ.pop("SPARK_HOME", None)
         return
     # Before the first cell, which may import PySpark without waiting.
-    paths = _python_of(Path(home))
+    paths = python_of(Path(home))
     sys.path[:0] = paths
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(paths + ([inherited] if inherited else []))
@@ -697,13 +833,19 @@ def main() -> None:
     prepare_process()
     status = Status(connection_file(sys.argv[1:]))
     start = SparkStart(status)
-    from ipykernel.kernelapp import IPKernelApp
+    try:
+        from ipykernel.kernelapp import IPKernelApp
+    except ImportError as error:
+        words = describe(error, "")
+        status.update(stage="failed", words=words, cause=explain(words, "", None))
+        raise
 
     app = IPKernelApp.instance()
     app.initialize(sys.argv[1:])
     Notebook(app.shell, start)
     serve_comm(app.kernel, status)
     atexit.register(status.close)
+    remember_use()
     # Only now: a JVM that starts earlier takes the processor from the kernel, whose first answer
     # then comes a quarter later, and Spark is there no sooner.
     start.begin()
