@@ -2,7 +2,8 @@
 
 A master is read by `parse_master`. What it says of itself is an attribute of the kind's class, so
 that nothing else compares text: whether it has executors of its own, which option hands it to
-Spark, which setting hands archives to its executors (`None` when none does).
+Spark, which setting hands archives to its executors (`None` when none does). Those that have
+executors tell their capacity.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from ..errors import quoted
+from .ask import NoAnswer
 from .connect import Connect
+from .figures import Booking, Capacity, Node, Queue
 from .kubernetes import Kubernetes
 from .local import Local, LocalCluster
 from .standalone import Standalone
@@ -42,11 +45,16 @@ def parse_master(text: str) -> Master:
 
 __all__ = [
     "FORMS",
+    "Booking",
+    "Capacity",
     "Connect",
     "Kubernetes",
     "Local",
     "LocalCluster",
     "Master",
+    "NoAnswer",
+    "Node",
+    "Queue",
     "Standalone",
     "Yarn",
     "parse_master",

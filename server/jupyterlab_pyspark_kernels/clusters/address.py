@@ -7,6 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 from ..errors import quoted
+from .ask import NoAnswer
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?")
 
@@ -44,6 +45,20 @@ def parse_address(text: str, default_port: int | None = None) -> tuple[str, int]
             f"{quoted(text)} names port 0. Write the port it listens on, from 1 to 65535"
         )
     return host, port
+
+
+def parse_port(text: str | None, default: int) -> int:
+    """Read a port that somebody set, or give the default where nobody did.
+
+    Raises:
+        NoAnswer: when it is not a port, as nobody can be asked there.
+
+    """
+    if not text:
+        return default
+    if re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) and 1 <= int(text) <= 65535:
+        return int(text)
+    raise NoAnswer(f"{quoted(text)} is not a port. Use a number from 1 to 65535.")
 
 
 def _is_host(host: str) -> bool:

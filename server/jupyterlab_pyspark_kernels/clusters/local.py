@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
+
+from .figures import Capacity, Node
 
 _LOCAL = re.compile(
     r"local(?:\[\s*(?P<threads>\*|[1-9][0-9]{0,4})\s*(?:,\s*(?P<failures>[1-9][0-9]{0,4})\s*)?\])?",
@@ -72,3 +75,15 @@ class LocalCluster:
         """Read `text`, or return `None` when it is another kind."""
         match = _CLUSTER.fullmatch(text)
         return None if match is None else cls(*(int(group) for group in match.groups()))
+
+    def capacity(
+        self, settings: Mapping[str, str], env: Mapping[str, str], deadline: float
+    ) -> Capacity:
+        """Give what the cluster will have: it is there for its kernel alone."""
+        worker = Node(
+            cores_total=self.cores,
+            cores_free=self.cores,
+            memory_total_mib=self.memory,
+            memory_free_mib=self.memory,
+        )
+        return Capacity(kind="standalone", nodes=(worker,) * self.workers, waiting=0)

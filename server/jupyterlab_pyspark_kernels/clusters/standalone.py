@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
+from urllib.parse import urlsplit
 
-from .address import parse_address
+from .address import parse_address, parse_port
+from .ask import NoAnswer, Site, ask, first
+from .figures import Capacity, Node, count, items, part
 
 _SCHEME = "spark://"
+_WEB_PORT = 8080
+"""`spark.master.ui.port`, when it is not set."""
+
+_STATE = "/json/"
 
 
 @dataclass(frozen=True)
@@ -37,3 +45,77 @@ class Standalone:
         if not text.startswith(_SCHEME):
             return None
         return cls(tuple(map(parse_address, text.removeprefix(_SCHEME).split(","))))
+
+    def capacity(
+        self, settings: Mapping[str, str], env: Mapping[str, str], deadline: float
+    ) -> Capacity:
+        """Ask the master that leads, at its web interface.
+
+        Args:
+            settings: of the kernel; `spark.master.ui.port` tells where that is.
+            env: the kernel's variables; so does SPARK_MASTER_WEBUI_PORT, as it does for Spark's own
+                scripts.
+            deadline: until when, of `time.monotonic()`.
+
+        Raises:
+            NoAnswer: when none of the masters tells.
+
+        """
+        web_port = parse_port(
+            settings.get("spark.master.ui.port") or env.get("SPARK_MASTER_WEBUI_PORT"), _WEB_PORT
+        )
+        sites = [
+            (Site("The master's web interface", "http", host, web_port), port)
+            for host, port in self.masters
+        ]
+        try:
+            return first(
+                sites,
+                lambda site, until: read_state(ask(site[0], _STATE, until), site[1]),
+                deadline,
+            )
+        except NoAnswer as error:
+            raise NoAnswer(
+                f"{error} Set spark.master.ui.port where it listens on another port."
+            ) from None
+
+
+def read_state(state: object, port: int) -> Capacity:
+    """Read what a master tells of itself (`JsonProtocol.writeMasterState` in Spark's sources).
+
+    Args:
+        state: the answer.
+        port: that applications find the master at, by which a neighbour's answer is known.
+
+    Raises:
+        NoAnswer: when it is another master's answer, or one that does not lead, or no master's.
+
+    """
+    url, status = part(state, "url"), part(state, "status")
+    if not isinstance(url, str) or _port(url) != port:
+        raise NoAnswer(f"The web interface that answers is not that of the master at port {port}.")
+    if status != "ALIVE":
+        raise NoAnswer("The master that answers does not lead its cluster now.")
+    alive = [worker for worker in items(state, "workers") if part(worker, "state") == "ALIVE"]
+    applications = items(state, "activeapps")
+    return Capacity(
+        kind="standalone",
+        nodes=tuple(map(_node, alive)),
+        waiting=sum(part(application, "state") == "WAITING" for application in applications),
+    )
+
+
+def _node(worker: object) -> Node:
+    return Node(
+        cores_total=count(worker, "cores"),
+        cores_free=count(worker, "coresfree"),
+        memory_total_mib=count(worker, "memory"),
+        memory_free_mib=count(worker, "memoryfree"),
+    )
+
+
+def _port(url: str) -> int | None:
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        return None
