@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
+from .catalogue import Catalogue, why_not_taken
 from .clusters import Connect, Local, Standalone, parse_master
 from .config import KernelConfig
-from .errors import FieldError
+from .errors import FieldError, quoted
 
 _EXECUTOR_FIELDS = ("executor_memory", "executor_cores", "executor_instances")
 
-_SECRET = re.compile(r"(?i)secret|password|passphrase|token|access[._-]?key|credential")
+_MOST_REMARKS = 20
+"""On settings: nobody reads more, and to find what is like a key takes a while."""
+
+_SECRET = re.compile(
+    r"(?i)secret|passw(?:or)?d|passphrase|token|credential"
+    r"|(?:access|account|api|private|encryption)[._-]?key"
+)
 _NOT_SECRET = re.compile(r"(?i)(file|path|provider|class|enabled|expiry|renewal)s?$")
 
 
-def advise(config: KernelConfig) -> list[FieldError]:
+_FOREIGN = re.compile(r"spark\.(?:jars(?:\.packages)?|plugins|(?:driver|executor)\.extraClassPath)")
+"""Settings that bring code which is not Spark's, and may read settings of its own."""
+
+
+def advise(config: KernelConfig, catalogue: Catalogue | None = None) -> list[FieldError]:
     """Say what a colleague who knows Spark would say of this kernel.
+
+    Args:
+        config: the kernel.
+        catalogue: the settings that its Spark knows; `None` when it was not asked yet.
 
     Returns:
         the field each remark belongs to, and the remark in a sentence.
 
     """
-    return [*_on_the_master(config), *_on_secrets(config)]
+    known = [] if catalogue is None else on_settings(config.conf, catalogue)
+    return [
+        *_on_the_master(config),
+        *_on_secrets(config),
+        *(FieldError("conf", message) for message in known),
+    ]
+
+
+def looks_secret(name: str) -> bool:
+    """Tell whether the value of a setting or variable of this name is probably a secret."""
+    return bool(_SECRET.search(name)) and not _NOT_SECRET.search(name)
 
 
 def _on_the_master(config: KernelConfig) -> Iterator[FieldError]:
@@ -52,10 +78,39 @@ def _on_the_master(config: KernelConfig) -> Iterator[FieldError]:
         )
 
 
+def on_settings(settings: Mapping[str, str], catalogue: Catalogue) -> list[str]:
+    """Say which settings a Spark does not know, and which values it would not take.
+
+    Returns:
+        the first of what is to be said, sentence by sentence.
+
+    """
+    return list(islice(_on_settings(settings, catalogue), _MOST_REMARKS))
+
+
+def _on_settings(settings: Mapping[str, str], catalogue: Catalogue) -> Iterator[str]:
+    spark = f"Spark {catalogue.spark_version}"
+    foreign = any(_FOREIGN.fullmatch(key) for key in settings)
+    for key, value in settings.items():
+        setting, old = catalogue.by_key.get(key), catalogue.replaced.get(key)
+        if old is not None:
+            since = f" since Spark {old.since}" if old.since else ""
+            remedy = f"Use {old.by} instead." if old.by else old.note
+            yield f"{key} is not to be used any more{since}. {remedy}".strip()
+        elif setting is not None:
+            if (wanted := why_not_taken(setting, value)) is not None:
+                yield f"{key} takes {wanted}. {quoted(value)} is not."
+        elif not catalogue.knows(key):
+            if alike := catalogue.suggest(key):
+                yield f"{spark} does not know {key}. Did you mean {' or '.join(alike)}?"
+            elif not foreign:
+                yield f"{spark} does not know {key}. It counts only where a library reads it."
+
+
 def _on_secrets(config: KernelConfig) -> Iterator[FieldError]:
     for field, names in (("conf", config.conf), ("env", config.env)):
         for name in names:
-            if _SECRET.search(name) and not _NOT_SECRET.search(name):
+            if looks_secret(name):
                 yield FieldError(
                     field,
                     f"{name} looks like a secret. Everybody who may use the kernel can read it: "

@@ -18,7 +18,10 @@ _PATIENCE_SECONDS = 5
 
 
 def run(
-    command: Sequence[str], report: Report, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    report: Report,
+    env: Mapping[str, str] | None = None,
+    folder: str = "/",
 ) -> tuple[int, str]:
     """Run a program to its end.
 
@@ -26,6 +29,7 @@ def run(
         command: the program and its arguments; no shell reads them.
         report: hears the command, and every line that is printed.
         env: variables besides the server's own.
+        folder: where it runs.
 
     Returns:
         the exit code and the last line that was printed.
@@ -37,7 +41,7 @@ def run(
     """
     report.log(f"$ {shlex.join(command)}")
     last = ""
-    with _started(command, env or {}) as process:
+    with _started(command, env or {}, folder) as process:
         assert process.stdout is not None  # noqa: S101 - for the type checker
         for line in _lines(process, process.stdout, report):
             last = line or last
@@ -46,14 +50,16 @@ def run(
 
 
 @contextmanager
-def _started(command: Sequence[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _started(
+    command: Sequence[str], env: Mapping[str, str], folder: str
+) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(  # noqa: S603 - no shell, and callers check what they pass
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        cwd="/",
+        cwd=folder,
         env={**os.environ, **env},
     )
     try:
