@@ -46,8 +46,7 @@ class Area:
 def area_path(place: Place) -> Path:
     """Give the directory beside the kernels tree that is ours to write in."""
     # One for each user: a directory that one member of a group makes, the others cannot write to.
-    # And one for each kernels directory: two may lie side by side.
-    return place.kernels.parent / f"pyspark-{place.kernels.name}-{os.getuid()}"
+    return place.beside(f"{os.getuid()}")
 
 
 @contextmanager

@@ -15,6 +15,16 @@ def quoted(value: object) -> str:
     return f"“{short if short.isprintable() else short.encode('unicode_escape').decode()}”"
 
 
+def shown(path: str) -> str:
+    """Give a path for a message, with nothing in it that cannot be seen or sent."""
+    return path if path.isprintable() else path.encode("unicode_escape").decode()
+
+
+def why(error: OSError | ValueError) -> str:
+    """Say why a path cannot be looked at, without the path."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 @dataclass(frozen=True)
 class FieldError:
     """One thing that is wrong, and where.

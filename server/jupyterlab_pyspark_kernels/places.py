@@ -10,6 +10,8 @@ from pathlib import Path
 from jupyter_core.paths import jupyter_data_dir, jupyter_path
 from pydantic import BaseModel, ConfigDict, Field
 
+from .launcher import OWN_DIRECTORY
+
 USER = "user"
 """Id of the place that belongs to the user alone."""
 
@@ -30,6 +32,18 @@ class Place(BaseModel):
     def writable(self) -> bool:
         """Whether this user can write to it."""
         return self.reason is None
+
+    def beside(self, what: str) -> Path:
+        """Give the path of something of ours beside the kernels directory.
+
+        It has the directory's name in its own: two kernels directories may lie side by side.
+        """
+        return self.kernels.parent / f"pyspark-{self.kernels.name}-{what}"
+
+
+def own_directory() -> Path:
+    """Give the directory of what we keep for this user, and which is no kernel; perhaps missing."""
+    return Path(jupyter_data_dir()) / OWN_DIRECTORY
 
 
 def jupyter_places() -> list[Place]:

@@ -11,17 +11,20 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
 from .clusters import parse_master
 from .config import CONF_KEYS, KernelConfig
 from .errors import Invalid
+from .submit import SHELL, Submission, parse
 
 Kernelspec = dict[str, Any]
 """The content of a kernel.json."""
 
 METADATA_KEY = "pyspark_kernels"
+LAUNCHER = "launcher.py"
 METADATA_VERSION = 1
 
 UNPACKED = "environment"
@@ -32,7 +35,10 @@ _ARCHIVE_KEY = "archive"
 _ADDRESS_FIELDS = {"name", "place"}
 """Told by where the kernel lies, so that a copied directory does not lie about itself."""
 
-_HASH_SEED = "PYTHONHASHSEED"
+HASH_SEED = "PYTHONHASHSEED"
+
+_PYSPARK_ENV = {"PYSPARK_SUBMIT_ARGS", "SPARK_HOME"}
+"""Variables by which a kernel that was written by hand is known to be one of PySpark."""
 
 MAX_SUBMIT_ARGS = 96 * 1024
 """Bytes of PYSPARK_SUBMIT_ARGS. Linux starts no process with a variable of 128 KiB (execve(2),
@@ -42,40 +48,12 @@ MAX_ENV = 256 * 1024
 """Bytes of all variables that a person sets. Linux counts them against a quarter of the stack's
 limit, 2 MiB by default, which the server's own variables share (execve(2))."""
 
-_ARCHIVES_OPTION = "--archives"
-"""Stands for a setting that depends on the master (`SparkSubmit.prepareSubmitEnvironment`)."""
-
-_SHORT_OPTIONS = {
-    "--master": "spark.master",
-    "--remote": "spark.master",
-    "--name": "spark.app.name",
-    "--driver-memory": "spark.driver.memory",
-    "--executor-memory": "spark.executor.memory",
-    "--executor-cores": "spark.executor.cores",
-    "--num-executors": "spark.executor.instances",
-    "--total-executor-cores": "spark.cores.max",
-    "--deploy-mode": "spark.submit.deployMode",
-    "--queue": "spark.yarn.queue",
-    "--jars": "spark.jars",
-    "--packages": "spark.jars.packages",
-    "--repositories": "spark.jars.repositories",
-    "--exclude-packages": "spark.jars.excludes",
-    "--py-files": "spark.submit.pyFiles",
-    "--files": "spark.files",
-    "--archives": _ARCHIVES_OPTION,
-    "--driver-class-path": "spark.driver.extraClassPath",
-    "--driver-java-options": "spark.driver.extraJavaOptions",
-    "--driver-library-path": "spark.driver.extraLibraryPath",
-    "--principal": "spark.kerberos.principal",
-    "--keytab": "spark.kerberos.keytab",
-}
-"""Options of spark-submit and the settings they stand for (`SparkSubmitArguments`)."""
-
 
 class NotReadable(ValueError):
     """A kernelspec that does not describe a PySpark kernel."""
 
 
+@lru_cache(maxsize=1024)
 def interpreter(environment: str) -> str:
     """Give the Python of an environment, which may itself be named by its Python."""
     path = PurePosixPath(environment)
@@ -118,7 +96,7 @@ def render(config: KernelConfig, created_by: str, carried: Carried | None = None
         ours[_ARCHIVE_KEY] = {"digest": carried.digest, "uri": carried.uri}
     profile = [f"--profile={config.ipython_profile}"] if config.ipython_profile else []
     return {
-        "argv": [python, "{resource_dir}/launcher.py", "-f", "{connection_file}", *profile],
+        "argv": [python, f"{{resource_dir}}/{LAUNCHER}", "-f", "{connection_file}", *profile],
         "display_name": config.display_name,
         "language": "python",
         "interrupt_mode": "signal",
@@ -135,7 +113,7 @@ def environment_variables(config: KernelConfig, carried: Carried | None = None) 
     return {
         # Equal text must hash equally in the driver and in every executor, or joins and
         # groupings by hash go wrong (SPARK-13330).
-        _HASH_SEED: "0",
+        HASH_SEED: "0",
         **config.env,
         "PYSPARK_DRIVER_PYTHON": python,
         "PYSPARK_PYTHON": executor_python or python,
@@ -157,7 +135,7 @@ def submit_args(config: KernelConfig, carried: Carried | None = None) -> str:
     tokens = [option, config.master]
     for key, value in settings(config, carried).items():
         tokens += ["--conf", f"{key}={value}"]
-    tokens.append("pyspark-shell")
+    tokens.append(SHELL)
     text = shlex.join(tokens)
     if shlex.split(text) != tokens:
         raise AssertionError("the quoted submit arguments do not read back")
@@ -174,7 +152,7 @@ def settings(config: KernelConfig, carried: Carried | None = None) -> dict[str, 
     }
     ours = {
         "spark.app.name": config.display_name,
-        f"spark.executorEnv.{_HASH_SEED}": config.env.get(_HASH_SEED, "0"),
+        f"spark.executorEnv.{HASH_SEED}": config.env.get(HASH_SEED, "0"),
     }
     given = {**ours, **fields, **config.conf}
     archives = parse_master(config.master).archives
@@ -248,6 +226,12 @@ def is_ours(spec: Mapping[str, Any]) -> bool:
     return isinstance(metadata, dict) and isinstance(metadata.get(METADATA_KEY), dict)
 
 
+def is_pyspark(spec: Mapping[str, Any]) -> bool:
+    """Tell whether a kernelspec is one of PySpark, whoever wrote it."""
+    env = spec.get("env")
+    return is_ours(spec) or (isinstance(env, dict) and not _PYSPARK_ENV.isdisjoint(env))
+
+
 def read(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Read a kernelspec back as the data of a KernelConfig, without name and place.
 
@@ -260,18 +244,45 @@ def read(spec: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(config, dict):
             raise NotReadable("its metadata has no configuration")
         return config
-    return _read_by_hand(spec)
+    data, submission = read_by_hand(spec)
+    unknown = [option for option, _ in submission.others] or submission.program[:1]
+    if unknown and unknown != [SHELL]:
+        raise NotReadable(f"its PYSPARK_SUBMIT_ARGS has the option {unknown[0]}, which is unknown")
+    return data
 
 
-def _read_by_hand(spec: Mapping[str, Any]) -> dict[str, Any]:
+def read_start(spec: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Give what a kernelspec starts: its arguments and its environment variables, as they stand.
+
+    Raises:
+        NotReadable: when they are none that a process could be started with.
+
+    """
     argv, env = spec.get("argv"), spec.get("env")
     if not isinstance(argv, list) or not argv or not isinstance(env, dict):
         raise NotReadable("it has no arguments or no environment variables")
-    if not all(isinstance(item, str) for item in [*argv, *env, *env.values()]):
+    texts = [*argv, *env, *env.values()]
+    if not all(isinstance(text, str) and "\0" not in text for text in texts):
         raise NotReadable("its arguments or environment variables are not text")
+    _read_submit_args(_unescaped(env.get("PYSPARK_SUBMIT_ARGS", "")))
+    return argv, env
+
+
+def read_by_hand(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Submission]:
+    """Read a kernelspec that a person wrote, as far as it can be understood.
+
+    Returns:
+        the data of a KernelConfig, which may be wrong, and what its PYSPARK_SUBMIT_ARGS say.
+
+    Raises:
+        NotReadable: when it is not a PySpark kernel.
+
+    """
+    argv, env = read_start(spec)
     values = {name: _unescaped(value) for name, value in env.items()}
-    if "PYSPARK_SUBMIT_ARGS" not in values and "SPARK_HOME" not in values:
+    if not is_pyspark(spec):
         raise NotReadable("it sets neither SPARK_HOME nor PYSPARK_SUBMIT_ARGS")
+    submission = _read_submit_args(values.get("PYSPARK_SUBMIT_ARGS", ""))
     python = argv[0]
     executor_python = values.get("PYSPARK_PYTHON", python)
     data: dict[str, Any] = {
@@ -280,10 +291,10 @@ def _read_by_hand(spec: Mapping[str, Any]) -> dict[str, Any]:
         "spark_home": values.get("SPARK_HOME", "").rstrip("/") or None,
         "executor_python": executor_python if executor_python != python else None,
         "ipython_profile": _profile(argv),
-        "conf": _read_submit_args(values.get("PYSPARK_SUBMIT_ARGS", "")),
+        "conf": submission.conf,
         "env": {name: value for name, value in values.items() if name not in _WRITTEN_BY_US},
     }
-    return {field: value for field, value in data.items() if value}
+    return {field: value for field, value in data.items() if value}, submission
 
 
 _WRITTEN_BY_US = {
@@ -304,32 +315,8 @@ def _profile(argv: Iterable[str]) -> str | None:
     return None
 
 
-def _read_submit_args(text: str) -> dict[str, str]:
+def _read_submit_args(text: str) -> Submission:
     try:
-        tokens = iter(shlex.split(text))
+        return parse(shlex.split(text))
     except ValueError as error:
         raise NotReadable(f"its PYSPARK_SUBMIT_ARGS cannot be split: {error}") from None
-    conf: dict[str, str] = {}
-    for token in tokens:
-        if token == "pyspark-shell":  # noqa: S105 - a resource name, not a password
-            break
-        option, _, joined = token.partition("=")
-        value = joined or next(tokens, "")
-        if option in ("--conf", "-c"):
-            key, _, value = value.partition("=")
-            conf[key] = value
-        elif option in _SHORT_OPTIONS:
-            # --conf wins over the short options, in either order (SparkSubmitArguments).
-            conf.setdefault(_SHORT_OPTIONS[option], value)
-        else:
-            raise NotReadable(f"its PYSPARK_SUBMIT_ARGS has the option {option}, which is unknown")
-    return _with_archives(conf)
-
-
-def _with_archives(conf: dict[str, str]) -> dict[str, str]:
-    """Put what the option --archives said into the setting that the master takes them from."""
-    archives = conf.pop(_ARCHIVES_OPTION, None)
-    if archives is not None:
-        on_yarn = conf.get("spark.master") == "yarn"
-        conf.setdefault("spark.yarn.dist.archives" if on_yarn else "spark.archives", archives)
-    return conf

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .area import DIRECTORY, Area, Files, area_path, copy_files, overwrite, remove, stage, writing
-from .errors import EditedMeanwhile, Missing, NotAllowed, Taken, quoted
-from .places import Place
+from .errors import EditedMeanwhile, KernelError, Missing, NotAllowed, Taken, quoted
+from .places import Place, directory_place
 
 KERNEL_JSON = "kernel.json"
 MAX_KERNEL_JSON = 1024 * 1024
@@ -55,18 +55,28 @@ class Undo:
         place: where the kernel is or was.
         name: the kernel's name.
         action: what was done to it.
-        written: the etag of what an edit wrote; empty for a delete.
+        written: the etag of what an edit or a move wrote; empty for a delete.
         entry: the directory that keeps what was there before.
         when: nanoseconds since the epoch, to order the changes of several places.
+        moved: where a move put it, as its kernels directory and its name there.
 
     """
 
     place: Place
     name: str
-    action: Literal["delete", "edit"]
+    action: Literal["delete", "edit", "move"]
     written: str
     entry: str
     when: int
+    moved: tuple[Path, str] | None = None
+
+    def concerns(self, place: Place | None, name: str | None) -> bool:
+        """Tell whether a kernel of this name was or is in this place; `None` is any."""
+        addresses = [(self.place.kernels, self.name), *([self.moved] if self.moved else [])]
+        return any(
+            (place is None or place.kernels == kernels) and name in (None, other)
+            for kernels, other in addresses
+        )
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -99,6 +109,8 @@ def read(place: Place, name: str) -> StoredKernel:
         # Non-blocking, so that a FIFO in place of the file cannot hang the server.
         fd = os.open(place.kernels / name / KERNEL_JSON, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno == errno.ENOENT and os.path.lexists(place.kernels / name / KERNEL_JSON):
+            raise Unreadable("kernel.json is a link that leads nowhere") from None
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
             raise _missing(place, name) from None
         raise Unreadable(f"kernel.json cannot be opened: {error.strerror}") from None
@@ -171,16 +183,23 @@ def create(place: Place, name: str, files: Files) -> None:
     _check_component(place, name)
     with writing(place) as area:
         stage(area.staging, name, files)
-        try:
-            os.rename(name, name, src_dir_fd=area.staging, dst_dir_fd=area.kernels)
-        except OSError as error:
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-                raise Taken.at(
-                    "name",
-                    f"{quoted(name)} exists already in {place.kernels}. Choose another name.",
-                ) from None
-            raise
-        os.fsync(area.kernels)
+        _give_name(place, area, area.staging, name, name)
+
+
+def _give_name(place: Place, area: Area, source: int, old: str, name: str) -> None:
+    """Rename a directory to a kernel's name, unless anything has that already."""
+    try:
+        if exists(place, name):
+            # An empty directory would be replaced.
+            raise FileExistsError(errno.EEXIST, name)
+        os.rename(old, name, src_dir_fd=source, dst_dir_fd=area.kernels)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise Taken.at(
+                "name", f"{quoted(name)} exists already in {place.kernels}. Choose another name."
+            ) from None
+        raise
+    os.fsync(area.kernels)
 
 
 def replace(place: Place, name: str, files: Files, etag: str) -> None:
@@ -223,10 +242,95 @@ def delete(place: Place, name: str) -> None:
     """
     _check_component(place, name)
     with writing(place) as area, _open_kernel(place, area, name):
-        about = {"action": "delete", "name": name, "written": ""}
-        with _remembering(area, about, {}) as entry:
-            os.rename(name, f"{entry}/kernel", src_dir_fd=area.kernels, dst_dir_fd=area.undo)
+        _put_away(area, name, {"action": "delete", "name": name, "written": ""})
+
+
+def rename(place: Place, name: str, new_name: str, files: Files, etag: str) -> None:
+    """Give a kernel another name in its place, and write it anew there.
+
+    It has one of the two names at any moment. What it was is remembered.
+
+    Raises:
+        Missing: when there is no such kernel.
+        EditedMeanwhile: when it has changed since `etag`.
+        Taken: when anything has the new name already.
+        KernelError: when the file system refuses.
+
+    """
+    _check_component(place, name)
+    _check_component(place, new_name)
+    with writing(place) as area, _open_kernel(place, area, name) as kernel:
+        check_etag(name, read(place, name), etag)
+        about = _about_move(name, place, new_name, files)
+        with _remembering(area, about, copy_files(kernel, files)):
+            _give_name(place, area, area.kernels, name, new_name)
+            try:
+                overwrite(area, kernel, files, last=KERNEL_JSON)
+            except OSError:
+                os.rename(new_name, name, src_dir_fd=area.kernels, dst_dir_fd=area.kernels)
+                raise
+
+
+def move(place: Place, name: str, to: Place, new_name: str, files: Files, etag: str) -> None:
+    """Move a kernel to another place, writing it anew there.
+
+    It is in both places for a moment, and never in none. What it was is remembered in the place
+    that it leaves.
+
+    Raises:
+        Missing: when there is no such kernel.
+        EditedMeanwhile: when it has changed since `etag`.
+        Taken: when anything has the name there already.
+        NotAllowed: when its directory holds more than files.
+        KernelError: when the file system refuses; the old one stays then.
+
+    """
+    _check_component(place, name)
+    with writing(place) as area, _open_kernel(place, area, name) as kernel:
+        check_etag(name, read(place, name), etag)
+        others = copy_files(kernel)
+        if more := sorted(set(os.listdir(kernel)) - others.keys()):
+            raise NotAllowed.at(
+                "name",
+                f"{place.kernels / name / more[0]} is no plain file, so the kernel is not moved to "
+                "another place. Move it by hand.",
+            )
+    create(to, new_name, {**others, **files})
+    try:
+        _leave(place, name, _about_move(name, to, new_name, files), etag)
+    except KernelError:
+        _take_away(to, new_name)
+        raise
+
+
+def _about_move(name: str, to: Place, new_name: str, files: Files) -> dict[str, str]:
+    return {
+        "action": "move",
+        "name": name,
+        "written": _etag(files[KERNEL_JSON]),
+        "kernels": str(to.kernels),
+        "new_name": new_name,
+    }
+
+
+def _leave(place: Place, name: str, about: Mapping[str, str], etag: str) -> None:
+    with writing(place) as area, _open_kernel(place, area, name):
+        check_etag(name, read(place, name), etag)
+        _put_away(area, name, about)
+
+
+def _put_away(area: Area, name: str, about: Mapping[str, str]) -> None:
+    with _remembering(area, about, {}) as entry:
+        os.rename(name, f"{entry}/kernel", src_dir_fd=area.kernels, dst_dir_fd=area.undo)
+    os.fsync(area.kernels)
+
+
+def _take_away(place: Place, name: str) -> None:
+    """Remove a kernel that nobody is to get back."""
+    with writing(place) as area:
+        os.rename(name, name, src_dir_fd=area.kernels, dst_dir_fd=area.staging)
         os.fsync(area.kernels)
+        remove(area.staging, name)
 
 
 # --- taking back -------------------------------------------------------------------------------
@@ -245,17 +349,28 @@ def _read_undo(place: Place, entry: Path) -> Undo | None:
     try:
         about = json.loads((entry / _ABOUT).read_bytes())
         when = (entry / _ABOUT).stat().st_mtime_ns
-    except (OSError, ValueError):
+        moved = (Path(about["kernels"]), about["new_name"]) if about["action"] == "move" else None
+        name, action, written = about["name"], about["action"], about["written"]
+    except (OSError, ValueError, LookupError, TypeError):
         # Another process is taking it back, or it was tampered with.
         return None
-    # The edit of a kernel that is gone has nothing to be taken back from.
-    if about["action"] == "edit" and not exists(place, about["name"]):
-        return None
-    return Undo(place, about["name"], about["action"], about["written"], entry.name, when)
+    change = Undo(place, name, action, written, entry.name, when, moved)
+    # The edit of a kernel that is gone has nothing to be taken back from, nor has a move.
+    at = _written_at(change)
+    return None if at is not None and not exists(*at) else change
+
+
+def _written_at(change: Undo) -> tuple[Place, str] | None:
+    """Tell where what a change wrote lies, if it wrote anything."""
+    if change.moved is not None:
+        kernels, name = change.moved
+        here = kernels == change.place.kernels
+        return (change.place if here else directory_place(kernels)), name
+    return (change.place, change.name) if change.action == "edit" else None
 
 
 def undo(change: Undo) -> None:
-    """Take back a delete or an edit.
+    """Take back a delete, an edit or a move.
 
     Raises:
         Taken: when the name has been given to another kernel since.
@@ -270,36 +385,59 @@ def undo(change: Undo) -> None:
         except FileNotFoundError:
             raise Missing.at("name", "There is nothing to undo.") from None
         try:
-            if change.action == "delete":
+            at = _written_at(change)
+            if at is None:
                 _bring_back(area, change)
+            elif at[0] == change.place:
+                _take_back(area, change, at[1], copy_files(kept))
             else:
-                _take_back(area, change, copy_files(kept))
+                _check_written(*at, change.written)
+                _bring_back(area, change)
         finally:
             os.close(kept)
         remove(area.undo, change.entry)
+    if at is not None and at[0] != change.place:
+        _take_away(*at)
 
 
 def _bring_back(area: Area, change: Undo) -> None:
-    if exists(change.place, change.name):
-        raise Taken.at(
-            "name",
-            f"Another kernel {quoted(change.name)} is in {change.place.kernels} now, so the one "
-            "that was removed cannot come back. Remove or rename that one first.",
-        )
+    _check_name_is_free(change)
     os.rename(f"{change.entry}/kernel", change.name, src_dir_fd=area.undo, dst_dir_fd=area.kernels)
     os.fsync(area.kernels)
 
 
-def _take_back(area: Area, change: Undo, kept: Files) -> None:
-    with _open_kernel(change.place, area, change.name) as kernel:
-        # What was there before is fine as well: the edit was then interrupted.
-        if read(change.place, change.name).etag not in (change.written, _etag(kept[KERNEL_JSON])):
-            raise EditedMeanwhile.at(
-                "name",
-                f"{quoted(change.name)} was changed by other means after its last edit here, so "
-                "that edit cannot be taken back. Edit it again instead.",
-            )
+def _check_name_is_free(change: Undo) -> None:
+    if exists(change.place, change.name):
+        raise Taken.at(
+            "name",
+            f"Another kernel {quoted(change.name)} is in {change.place.kernels} now, so the one "
+            "that was there cannot come back. Remove or rename that one first.",
+        )
+
+
+def _take_back(area: Area, change: Undo, name: str, kept: Files) -> None:
+    """Write what was there before in place of what a change wrote, which lies under `name`."""
+    with _open_kernel(change.place, area, name) as kernel:
+        _check_written(change.place, name, change.written, _etag(kept[KERNEL_JSON]))
+        if name != change.name:
+            _check_name_is_free(change)
+            os.rename(name, change.name, src_dir_fd=area.kernels, dst_dir_fd=area.kernels)
+            os.fsync(area.kernels)
         overwrite(area, kernel, kept, last=KERNEL_JSON)
+
+
+def _check_written(place: Place, name: str, written: str, before: str | None = None) -> None:
+    try:
+        etag = read(place, name).etag
+    except Unreadable:
+        etag = None
+    # What was there before is fine as well: the change was then interrupted.
+    if etag is None or etag not in (written, before):
+        raise EditedMeanwhile.at(
+            "name",
+            f"{quoted(name)} was changed by other means after its last change here, so that change "
+            "cannot be taken back. Edit it again instead.",
+        )
 
 
 @contextmanager
@@ -334,6 +472,6 @@ def _remembering(area: Area, about: Mapping[str, str], kept: Files) -> Iterator[
     os.rename(entry, entry, src_dir_fd=area.staging, dst_dir_fd=area.undo)
     try:
         yield entry
-    except OSError:
+    except (OSError, KernelError):
         remove(area.undo, entry)
         raise

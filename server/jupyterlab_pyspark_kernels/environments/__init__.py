@@ -9,10 +9,10 @@ ours           whether the server may run or change one
 
 from __future__ import annotations
 
-from .environment import Environment, Installer, Kind, inspect_environment
+from .environment import Environment, Installer, Kind, inspect_environment, jars_of
 from .finder import DEFAULT_ROOTS, EnvironmentFinder, Found, find_environments
-from .ours import why_not_ours
-from .prepare import prepare, spark_home_problem, why_not_allowed
+from .ours import why_not_ours, why_not_ours_java, why_not_ours_spark
+from .prepare import prepare, spark_home_problem, why_not_allowed, why_not_there
 
 __all__ = [
     "DEFAULT_ROOTS",
@@ -23,8 +23,12 @@ __all__ = [
     "Kind",
     "find_environments",
     "inspect_environment",
+    "jars_of",
     "prepare",
     "spark_home_problem",
     "why_not_allowed",
     "why_not_ours",
+    "why_not_ours_java",
+    "why_not_ours_spark",
+    "why_not_there",
 ]

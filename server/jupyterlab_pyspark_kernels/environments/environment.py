@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..errors import shown, why
 from ..render import interpreter
 from .reading import Memory, is_directory, is_file, read_names, read_settings, status
 
@@ -86,6 +87,7 @@ class Facts:
         version: of Python, `None` when nothing says it.
         packages: versions of `PACKAGES` and of pip.
         libraries: the directories of its own packages.
+        directories: the directories that its Python finds packages in, its own first.
         broken: why its Python can run no kernel, `None` when it can.
         managed: whether its owner forbids installing into it by pip (PEP 668).
         writable: whether this user can install into it.
@@ -99,6 +101,7 @@ class Facts:
     version: str | None
     packages: Mapping[str, str]
     libraries: tuple[str, ...]
+    directories: tuple[str, ...]
     broken: str | None
     managed: bool
     writable: bool
@@ -113,6 +116,13 @@ def inspect_environment(path: str, memory: Memory | None = None) -> Environment 
     """
     facts = examine(path, memory or Memory())
     return None if facts is None else describe(facts)
+
+
+def jars_of(environment: str) -> str | None:
+    """Give the directory of Spark's jars in an environment's PySpark, `None` when it has none."""
+    facts = examine(environment, Memory())
+    jars = [f"{directory}/pyspark/jars" for directory in (facts.directories if facts else ())]
+    return next(filter(is_directory, jars), None)
 
 
 def describe(facts: Facts) -> Environment:
@@ -182,11 +192,6 @@ def how_to_install(facts: Facts, package: str) -> str:
     )
 
 
-def shown(path: str) -> str:
-    """Give a path for a message, with nothing in it that cannot be seen or sent."""
-    return path if path.isprintable() else path.encode("unicode_escape").decode()
-
-
 def is_environment(path: str) -> bool:
     """Tell whether a directory says of itself that it is an environment."""
     return is_file(f"{path}/pyvenv.cfg") or is_directory(f"{path}/conda-meta")
@@ -248,6 +253,7 @@ def _facts(
         version=version,
         packages=packages,
         libraries=tuple(own),
+        directories=tuple(directories),
         broken=broken or _why_too_old(path, version),
         managed=not is_virtual
         and any(is_file(f"{library}/EXTERNALLY-MANAGED") for library in libraries),
@@ -264,7 +270,7 @@ def _why_not_runnable(python: str) -> str | None:
             f"Make {shown(os.path.dirname(os.path.dirname(python)))} anew"
         )
     except (OSError, ValueError) as error:
-        return f"Its Python {shown(python)} cannot be looked at: {reason(error)}"
+        return f"Its Python {shown(python)} cannot be looked at: {why(error)}"
     if stat.S_ISREG(mode) and os.access(python, os.X_OK):
         return None
     return f"Its Python {shown(python)} is no program that you can run. Make the environment anew"
@@ -276,11 +282,6 @@ def _why_too_old(path: str, version: str | None) -> str | None:
         return None
     oldest = ".".join(map(str, OLDEST))
     return f"{path} has Python {version}. Choose an environment with Python {oldest} or newer"
-
-
-def reason(error: OSError | ValueError) -> str:
-    """Say why a path cannot be looked at, without the path."""
-    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _kind(prefix: str, settings: Mapping[str, str] | None, history: _CondaPython | None) -> Kind:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
-import stat
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
 
-from .environment import PACKAGE_DIRECTORIES, Facts, examine, reason, shown
+from ..errors import shown
+from ..owners import Guard
+from .environment import PACKAGE_DIRECTORIES, Facts, examine
 from .reading import Memory, read_settings
 
-_MOST_LINKS = 40
-"""Links that Linux follows before it gives up."""
 
-_ACL = "system.posix_acl_access"
-
-
-def why_not_ours(path: str) -> str | None:
+def why_not_ours(path: str, owners: Collection[int] = ()) -> str | None:
     """Say why the server must not run an environment's code, nor write to the environment.
 
     Whoever can change what the server runs, or put something else in its place, acts as the
@@ -27,6 +20,10 @@ def why_not_ours(path: str) -> str | None:
     and of the library, and all directories above. The files in those directories are not looked at
     one by one. It is to be asked right before the code is run.
 
+    Args:
+        path: of the environment, or of its interpreter.
+        owners: user ids that are trusted besides.
+
     Returns:
         a sentence, or `None` when it may be run and written to.
 
@@ -34,20 +31,21 @@ def why_not_ours(path: str) -> str | None:
     facts = examine(path, Memory())
     if facts is None or facts.broken is not None:
         return f"There is no Python in {shown(path)} that could be started."
-    parts = list(dict.fromkeys(hop for part in _parts(facts) for hop in _hops(part)))
-    above = {
-        str(directory)
-        for part in parts
-        for parent in [Path(os.path.realpath(os.path.dirname(part)))]
-        for directory in (parent, *parent.parents)
-    }
-    for part in parts:
-        if (why := _why_not(part, above_only=False)) is not None:
-            return why
-    for directory in sorted(above):
-        if (why := _why_not(directory, above_only=True)) is not None:
-            return why
-    return None
+    return Guard(owners).who_could_change(_parts(facts))
+
+
+def why_not_ours_spark(home: str) -> str | None:
+    """Say why the server must not run a Spark installation, as `why_not_ours` does."""
+    parts = [f"{home}{part}" for part in ("", "/bin", "/jars", "/python", "/python/lib")]
+    # Spark's scripts run the latter, which not every installation has.
+    others = [f"{home}/conf", f"{home}/conf/spark-env.sh"]
+    return Guard().who_could_change([*parts, *filter(os.path.lexists, others)])
+
+
+def why_not_ours_java(home: str) -> str | None:
+    """Say why the server must not run a Java; one that is not there runs nobody's code."""
+    java = f"{home}/bin/java"
+    return Guard().who_could_change([home, java]) if os.path.lexists(java) else None
 
 
 def _parts(facts: Facts) -> Iterator[str]:
@@ -67,63 +65,3 @@ def _parts(facts: Facts) -> Iterator[str]:
         shared = [f"{library}/{name}" for library in libraries for name in PACKAGE_DIRECTORIES]
         shared += [f"{base}/local/lib/{python}/dist-packages", f"{base}/lib/python3/dist-packages"]
         yield from filter(os.path.isdir, shared)
-
-
-def _hops(path: str) -> Iterator[str]:
-    """Give a path, and what it leads to when it is a link, and so on."""
-    for _ in range(_MOST_LINKS):
-        yield path
-        if not os.path.islink(path):
-            return
-        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
-
-
-def _why_not(path: str, above_only: bool) -> str | None:
-    try:
-        found = os.lstat(path)
-    except OSError as error:
-        return f"{shown(path)} cannot be looked at: {reason(error)}."
-    if found.st_uid not in (0, os.getuid()):
-        return f"{shown(path)} belongs to {_user(found.st_uid)}, who could change what it does."
-    if stat.S_ISLNK(found.st_mode) or (above_only and found.st_mode & stat.S_ISVTX):
-        # The mode of a link means nothing, and in a sticky directory such as /tmp nobody can
-        # rename what others own.
-        return None
-    if found.st_mode & stat.S_IWOTH:
-        return f"{shown(path)} can be written to by everybody."
-    if found.st_mode & stat.S_IWGRP and not _is_alone(path, found):
-        return f"{shown(path)} can be written to by the group {_group(found.st_gid)}."
-    return None
-
-
-def _is_alone(path: str, found: os.stat_result) -> bool:
-    """Tell whether the group of a file is the one that systems make for a user alone."""
-    try:
-        owner, group = pwd.getpwuid(found.st_uid), grp.getgrgid(found.st_gid)
-    except KeyError:
-        return False
-    alone = group.gr_name == owner.pw_name and set(group.gr_mem) <= {owner.pw_name}
-    # With an access list, the bits of the group stand for whoever is on the list.
-    return alone and not _has_acl(path)
-
-
-def _has_acl(path: str) -> bool:
-    try:
-        return _ACL in os.listxattr(path)
-    except (OSError, AttributeError):
-        # A file system without lists, or macOS, where the bits of the group are the group's.
-        return False
-
-
-def _user(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"
-
-
-def _group(number: int) -> str:
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 
 from ..config import KernelConfig
-from ..errors import CannotBeDone, FieldError, quoted
+from ..errors import CannotBeDone, FieldError, quoted, why
 from ..render import interpreter
-from .environment import describe, examine, how_to_install, reason
+from .environment import describe, examine, how_to_install
 from .reading import Memory, read_names
 
 
@@ -44,6 +44,18 @@ def prepare(config: KernelConfig, allowed: Sequence[str] = ()) -> KernelConfig:
     if errors:
         raise CannotBeDone(errors)
     return config.model_copy(update={"environment": environment, "spark_home": spark_home})
+
+
+def why_not_there(config: KernelConfig) -> str | None:
+    """Say why no notebook can start with the environment or the Spark home of a kernel.
+
+    What `prepare` found once may have gone since.
+    """
+    try:
+        prepare(config.model_copy(update={"executor_python": None}))
+    except CannotBeDone as error:
+        return str(error)
+    return None
 
 
 def why_not_allowed(environment: str, allowed: Sequence[str]) -> str | None:
@@ -88,7 +100,7 @@ def _why_no_python(environment: str) -> str:
         pass
     except (OSError, ValueError) as error:
         return (
-            f"{quoted(environment)} cannot be looked at: {reason(error)}. "
+            f"{quoted(environment)} cannot be looked at: {why(error)}. "
             "Choose an environment that you can read."
         )
     return (
@@ -109,7 +121,7 @@ def spark_home_problem(path: str) -> str | None:
             )
         except (OSError, ValueError) as error:
             return (
-                f"{quoted(path)} cannot be looked at: {reason(error)}. "
+                f"{quoted(path)} cannot be looked at: {why(error)}. "
                 "Choose a Spark installation that you can read."
             )
     names = read_names(f"{path}/python/lib")
