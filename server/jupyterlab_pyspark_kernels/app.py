@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
-from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import List, Unicode
 
+from .doctor import site_rules
 from .environments import DEFAULT_ROOTS
 from .events import KERNEL_SCHEMA_FILE, TASK_SCHEMA_FILE
 from .handlers import task_event, url_patterns
-from .places import jupyter_places
+from .places import jupyter_places, own_directory
 from .service import KernelService
 from .tasks import Task, Tasks
-
-TASKS_DIRECTORY = f"pyspark-kernels-{os.getuid()}/tasks"
-"""Below the user's Jupyter data directory."""
 
 
 class PySparkKernels(ExtensionApp):
@@ -54,10 +50,10 @@ class PySparkKernels(ExtensionApp):
             workspace=Path(server.root_dir),
             allowed_environments=self.allowed_environments,
         )
-        self._tasks = Tasks(
-            Path(jupyter_data_dir()) / TASKS_DIRECTORY, service.carry_out, self._tell
-        )
+        self._tasks = Tasks(own_directory() / "tasks", service.carry_out, self._tell)
         self.handlers.extend(url_patterns(service, self._tasks))
+        for problem in site_rules()[1]:
+            self.log.warning(problem)
 
     async def stop_extension(self) -> None:
         """Interrupt long work, so that nothing goes on without a server."""
@@ -65,7 +61,8 @@ class PySparkKernels(ExtensionApp):
 
     def _tell(self, task: Task) -> None:
         server = self.serverapp
-        if server is None or server.event_logger is None:
+        if server is None or server.event_logger is None or task.kind == "settings":
+            # Nobody has to hear that a form reads what it offers.
             return
         # Work is done in threads, and the server's events belong to its loop.
         server.io_loop.add_callback(server.event_logger.emit, **task_event(task))

@@ -10,10 +10,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Set
-from datetime import datetime
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from . import archive
 from .area import make_place
@@ -21,30 +18,13 @@ from .clusters import Connect, parse_master
 from .config import KernelConfig
 from .environments import why_not_ours
 from .errors import CannotBeDone, FieldError, KernelError, NotAllowed
-from .hadoop import put_once
+from .hadoop import hadoop_client, put_once
+from .models import Archive
 from .places import Place
 from .progress import Report
 from .render import UNPACKED, Carried, interpreter
 
 _STORES = "archives-"
-
-
-class Archive(BaseModel):
-    """A packed environment, as one of the places keeps it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    digest: str = Field(description="Names it; made from its content.")
-    path: str
-    environment: str = Field(description="What was packed.")
-    python_version: str
-    bytes: int = Field(description="Its size.")
-    files: int
-    created: datetime
-    left_out: list[str] = Field(description="What of the environment is not in it, and why.")
-    drift: str | None = Field(
-        description="What has changed in the environment since; null when nothing has."
-    )
 
 
 def is_carried(config: KernelConfig) -> bool:
@@ -123,6 +103,8 @@ def carry(config: KernelConfig, place: Place, report: Report, verify: bool = Fal
             f"The path of {store_of(place)} holds “{found[0]}”, which Spark takes for something "
             "else. Choose another place.",
         )
+    # What is not there is told before the packing, which takes minutes.
+    client = None if config.archive_directory is None else hadoop_client(_jars(config), config.env)
     make_place(place)
     packed = archive.pack(
         config.environment,
@@ -135,8 +117,8 @@ def carry(config: KernelConfig, place: Place, report: Report, verify: bool = Fal
     for item in packed.record.left_out:
         report.log(f"Left out {item.path}: {item.reason}")
     uri = str(packed.path)
-    if config.archive_directory is not None:
-        uri = put_once(packed.path, config.archive_directory, _jars(config), config.env, report)
+    if client is not None and config.archive_directory is not None:
+        uri = put_once(packed.path, config.archive_directory, client, config.env, report)
     return Carried(packed.record.digest, uri)
 
 
@@ -149,19 +131,23 @@ def foreseen(config: KernelConfig, place: Place) -> Carried | None:
 
 def store_of(place: Place) -> Path:
     """Give the directory of this user's archives in a place."""
-    return place.kernels.parent / f"pyspark-{place.kernels.name}-{_STORES}{os.getuid()}"
+    return place.beside(f"{_STORES}{os.getuid()}")
 
 
 def archives(place: Place) -> list[Archive]:
     """List the archives of a place, of whichever user, with what has changed since."""
-    return [_describe(found) for store in _stores(place) for found in archive.archives(store)]
+    return [
+        _describe(found, _drift(found.record))
+        for store in _stores(place)
+        for found in archive.archives(store)
+    ]
 
 
 def find_archive(place: Place, digest: str) -> Archive | None:
     """Give the archive of a digest, when the place has it."""
     for store in _stores(place):
         if (found := archive.find(store, digest)) is not None:
-            return _describe(found)
+            return _describe(found, _drift(found.record))
     return None
 
 
@@ -172,19 +158,19 @@ def sweep(place: Place, used: Set[str]) -> list[Archive]:
         KernelError: when the file system refuses.
 
     """
-    return [_describe(found) for found in archive.remove_unused(store_of(place), used)]
+    return [_describe(found, None) for found in archive.remove_unused(store_of(place), used)]
 
 
 def _stores(place: Place) -> Iterator[Path]:
     try:
-        mask = f"pyspark-{glob.escape(place.kernels.name)}-{_STORES}[0-9]*"
-        yield from sorted(place.kernels.parent.glob(mask))
+        beside = place.beside(_STORES)
+        yield from sorted(beside.parent.glob(f"{glob.escape(beside.name)}[0-9]*"))
     except OSError:
         # A place that this user may not look into holds nothing for them.
         return
 
 
-def _describe(found: archive.Archive) -> Archive:
+def _describe(found: archive.Archive, drift: str | None) -> Archive:
     record = found.record
     return Archive(
         digest=record.digest,
@@ -195,7 +181,7 @@ def _describe(found: archive.Archive) -> Archive:
         files=record.files,
         created=record.created,
         left_out=[f"{item.path}: {item.reason}" for item in record.left_out],
-        drift=_drift(record),
+        drift=drift,
     )
 
 

@@ -9,24 +9,29 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from jupyter_client.kernelspec import KernelSpecManager
 
+from .catalogue import Setting
 from .config import CONF_KEYS, KernelConfig
 from .console import Console, flat, print_error, print_value, printable, table
+from .doctor import Diagnosis, site_rules
 from .environments import inspect_environment
 from .errors import FieldError, Invalid, KernelError, Missing, NotAllowed, quoted
+from .flight import Flight
 from .hocon import from_template
-from .models import Kernel, Request
+from .importing import MAX_TEXT, check_draft, import_text
+from .jsontext import parse_json
+from .models import ExportFormat, Kernel, KernelAddress, KernelTest, Remark, Request
 from .places import Place, directory_place, jupyter_places
 from .progress import Cancelled
 from .service import KernelService
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
-_WRONG_INPUT_STATUSES = {400, 404, 409, 422}
+_WRONG_INPUT_STATUSES = {400, 404, 409, 413, 422}
 
 _MAPPINGS = {"conf": "KEY=VALUE", "env": "NAME=VALUE"}
 _SHORT = {
@@ -40,6 +45,10 @@ _SEPARATE = {"place"}
 """Fields that have an option of their own kind."""
 
 
+class _NotPassed(Exception):
+    """A test that went to its end and did not pass; everything has been printed."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -50,12 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given, settings = _split_settings(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(given)
     if settings and not hasattr(options, "conf"):
-        _parser().error(f"--{next(iter(settings))} belongs to create and edit only")
+        _parser().error(
+            f"--{next(iter(settings))} belongs to create, edit, import and cluster only"
+        )
     options.settings = settings
     try:
         options.run(_service(options), options)
     except (KeyboardInterrupt, Cancelled):
         print("Cancelled.", file=sys.stderr)
+        return FAILED
+    except _NotPassed:
         return FAILED
     except KernelError as error:
         print_error(error, options.json)
@@ -113,7 +126,30 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FIELD",
         help="a field, spark.* setting or environment variable to take out",
     )
+    cluster = _command(
+        commands, "cluster", _cluster, "Ask a cluster what it has, and how many executors fit."
+    )
+    _add_fields(cluster)
     copy = _command(commands, "copy", _copy, "Create a kernel like another one.")
+    rename = _command(commands, "rename", _rename, "Give a kernel another name.")
+    rename.add_argument("--display-name", help="what the launcher calls it from now on")
+    promote = _command(commands, "promote", _promote, "Bring a kernel to another place.")
+    promote.add_argument(
+        "--to", required=True, metavar="PLACE", help="id of the new place, or its kernels directory"
+    )
+    exported = _command(commands, "export", _export, "Print a kernel as text, without secrets.")
+    exported.add_argument(
+        "--format", choices=get_args(ExportFormat), default="kernel", help="default: kernel"
+    )
+    imported = _command(
+        commands,
+        "import",
+        _import,
+        "Read a spark-submit line, a kernel.json or a kernel file, and print the kernel's fields.",
+    )
+    imported.add_argument("file", metavar="FILE", help="the file, or - for standard input")
+    imported.add_argument("--create", action="store_true", help="create the kernel")
+    _add_fields(imported)
     remove = _command(commands, "remove", _remove, "Take a kernel away; undo brings it back.")
     repack = _command(commands, "repack", _repack, "Pack anew what a kernel's executors unpack.")
     _command(commands, "environments", _environments, "List the Python environments found.")
@@ -124,11 +160,31 @@ def _parser() -> argparse.ArgumentParser:
     archives.add_argument(
         "--sweep", action="store_true", help="remove those of yours that no kernel refers to"
     )
-    undo = _command(commands, "undo", _undo, "Take back the last remove or edit.")
-    for command in (show, edit, copy, remove, repack):
+    test = _command(commands, "test", _test, "Start a kernel, and run a task on every executor.")
+    tested = test.add_mutually_exclusive_group(required=True)
+    tested.add_argument("kernel", metavar="NAME", nargs="?", help="the kernel's name")
+    tested.add_argument(
+        "--draft", type=Path, metavar="FILE", help="a JSON file with the fields of a kernel"
+    )
+    doctor = _command(commands, "doctor", _doctor, "Tell why a kernel's last notebook failed.")
+    settings = _command(commands, "settings", _settings, "List the settings that a Spark knows.")
+    settings.add_argument("key", metavar="KEY", nargs="?", help="only those with this in their key")
+    for name in ("environment", "spark_home"):
+        _add_field(settings, name)
+    effective = _command(
+        commands, "effective", _effective, "Show every setting of a kernel and where it is set."
+    )
+    effective.add_argument("--all", action="store_true", help="also what only Spark's default sets")
+    compare = _command(commands, "compare", _compare, "Show what tells two kernels apart.")
+    compare.add_argument("--all", action="store_true", help="also what is the same")
+    undo = _command(commands, "undo", _undo, "Take back the last remove, edit, rename or promote.")
+    named = (show, edit, copy, rename, promote, exported, remove, repack, doctor)
+    for command in (*named, effective, compare):
         command.add_argument("kernel", metavar="NAME", help="the kernel's name")
     undo.add_argument("kernel", metavar="NAME", nargs="?", help="only the last one of this kernel")
+    compare.add_argument("other", metavar="OTHER", help="the second kernel's name")
     copy.add_argument("new", metavar="NEW", help="the new kernel's name")
+    rename.add_argument("new", metavar="NEW", help="the kernel's new name")
     return parser
 
 
@@ -151,23 +207,27 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
 
 def _add_fields(parser: argparse.ArgumentParser) -> None:
     fields = parser.add_argument_group("the kernel")
-    for name, field in KernelConfig.model_fields.items():
-        if name in _SEPARATE:
-            continue
-        text = (field.description or "").replace("%", "%%")
-        options = (*_SHORT.get(name, ()), f"--{name.replace('_', '-')}")
-        if field.annotation is bool:
-            action = argparse.BooleanOptionalAction
-            fields.add_argument(*options, dest=name, action=action, default=None, help=text)
-        elif name in _MAPPINGS:
-            fields.add_argument(
-                *options, action="append", default=[], metavar=_MAPPINGS[name], help=text
-            )
-        else:
-            fields.add_argument(*options, dest=name, help=text)
+    for name in KernelConfig.model_fields:
+        if name not in _SEPARATE:
+            _add_field(fields, name)
     fields.add_argument(
         "--spark.KEY", dest="_", metavar="VALUE", help="any Spark setting, like --conf KEY=VALUE"
     )
+
+
+def _add_field(parser: argparse._ActionsContainer, name: str) -> None:
+    field = KernelConfig.model_fields[name]
+    text = (field.description or "").replace("%", "%%")
+    options = (*_SHORT.get(name, ()), f"--{name.replace('_', '-')}")
+    if field.annotation is bool:
+        action = argparse.BooleanOptionalAction
+        parser.add_argument(*options, dest=name, action=action, default=None, help=text)
+    elif name in _MAPPINGS:
+        parser.add_argument(
+            *options, action="append", default=[], metavar=_MAPPINGS[name], help=text
+        )
+    else:
+        parser.add_argument(*options, dest=name, help=text)
 
 
 def _config_data(options: argparse.Namespace) -> dict[str, Any]:
@@ -198,8 +258,13 @@ def _pairs(field: str, texts: Sequence[str]) -> dict[str, str]:
 
 def _service(options: argparse.Namespace) -> KernelService:
     # Read now: `copy` looks for its first kernel elsewhere than where the second goes.
-    kernels_dir = options.kernels_dir
+    kernels_dir = options.kernels_dir or _directory(getattr(options, "to", ""))
     return KernelService(KernelSpecManager(), lambda: _places(kernels_dir))
+
+
+def _directory(place: str) -> Path | None:
+    """Give the kernels directory that a place is named by; ids have no slash."""
+    return Path(place) if "/" in place else None
 
 
 def _places(kernels_dir: Path | None) -> list[Place]:
@@ -250,19 +315,41 @@ def _create(service: KernelService, options: argparse.Namespace) -> None:
 
 def _list(service: KernelService, options: argparse.Namespace) -> None:
     kernels = service.kernels(_place_id(service, options))
-    rows = [("NAME", "PLACE", "MASTER", "ENVIRONMENT", "")]
-    for kernel in kernels:
-        config = kernel.config or {}
-        rows.append(
-            (
-                kernel.name,
-                kernel.place,
-                str(config.get("master", "")),
-                str(config.get("environment", "")),
-                kernel.problem or (f"hidden by {kernel.hidden_by}" if kernel.hidden_by else ""),
-            )
-        )
+    head = ("NAME", "PLACE", "OWNER", "MASTER", "ENVIRONMENT", "LAST USED", "LAST TEST", "")
+    rows = [head, *map(_row, kernels)]
     print_value(kernels, options.json, table(rows))
+
+
+def _row(kernel: Kernel) -> tuple[str, ...]:
+    config = kernel.config or {}
+    return (
+        kernel.name,
+        kernel.place,
+        kernel.owner,
+        str(config.get("master", "")),
+        str(config.get("environment", "")),
+        (kernel.last_used or "")[:10],
+        _last_test(kernel.last_test),
+        "; ".join(_marks(kernel)),
+    )
+
+
+def _last_test(test: KernelTest | None) -> str:
+    if test is None:
+        return ""
+    return f"{'passed' if test.passed else 'failed'}{', outdated' if test.outdated else ''}"
+
+
+def _marks(kernel: Kernel) -> Iterator[str]:
+    """Tell what is the matter with a kernel."""
+    if kernel.broken is not None:
+        yield f"broken: {kernel.broken}"
+    if kernel.untrusted is not None:
+        yield f"untrusted: {kernel.untrusted}"
+    if kernel.hidden_by is not None:
+        yield f"hidden by {kernel.hidden_by}"
+    if not kernel.ours and kernel.problem is None:
+        yield "written by hand"
 
 
 def _show(service: KernelService, options: argparse.Namespace) -> None:
@@ -270,7 +357,11 @@ def _show(service: KernelService, options: argparse.Namespace) -> None:
     rows = [(field, flat(value)) for field, value in (kernel.config or {}).items()]
     if kernel.archive is not None:
         rows += [("archive", kernel.archive.uri), ("drift", kernel.archive.drift or "none")]
-    rows += [("created_by", kernel.created_by), ("problem", kernel.problem or "none")]
+    rows += [("created_by", kernel.created_by), ("owner", kernel.owner)]
+    rows += [("last_used", kernel.last_used or "never")]
+    if kernel.last_test is not None:
+        rows += [("last_test", f"{_last_test(kernel.last_test)}: {kernel.last_test.verdict}")]
+    rows += [("marks", "; ".join(_marks(kernel)) or "none")]
     print_value(kernel, options.json, table(rows))
 
 
@@ -320,15 +411,115 @@ def _done(service: KernelService, outcome: Kernel | Request) -> Kernel:
     if isinstance(outcome, Kernel):
         return outcome
     kernel = service.carry_out(outcome, Console())
-    if kernel is None:
+    if not isinstance(kernel, Kernel):
         raise AssertionError(f"{outcome.kind} writes no kernel")
     return kernel
+
+
+def _rename(service: KernelService, options: argparse.Namespace) -> None:
+    _move(service, options, {"name": options.new, "display_name": options.display_name})
+
+
+def _promote(service: KernelService, options: argparse.Namespace) -> None:
+    directory = _directory(options.to)
+    found = (place.id for place in service.places() if directory and _same(place, directory))
+    _move(service, options, {"place": next(found, options.to)})
+
+
+def _move(service: KernelService, options: argparse.Namespace, move: Mapping[str, Any]) -> None:
+    old = _find(service, options)
+    kernel = _done(service, service.move(old.place, old.name, move, old.etag))
+    text = f"{old.name} in {old.place} is {kernel.name} in {kernel.place} now"
+    print_value(kernel, options.json, text)
+
+
+def _export(service: KernelService, options: argparse.Namespace) -> None:
+    kernel = _find(service, options)
+    exported = service.export(kernel.place, kernel.name, options.format)
+    if not options.json:
+        _tell(exported.remarks)
+    print_value(exported, options.json, exported.text.removesuffix("\n"))
+
+
+def _import(service: KernelService, options: argparse.Namespace) -> None:
+    found = import_text(_text(options.file))
+    data = _merged(found.config, _config_data(options), [])
+    if not options.create:
+        found = check_draft(data, found.remarks)
+        if not options.json:
+            _tell(found.remarks)
+        print_value(found, options.json, json.dumps(found.config, indent=1, ensure_ascii=False))
+        return
+    _tell(found.remarks)
+    data["place"] = _place_id(service, options) or "user"
+    kernel = _done(service, service.create(data))
+    print_value(kernel, options.json, f"Created {kernel.name} in {kernel.place}")
+
+
+def _tell(remarks: Sequence[Remark]) -> None:
+    for remark in remarks:
+        where = f"{remark.field}: " if remark.field else ""
+        print(printable(where + remark.message), file=sys.stderr)
+
+
+def _text(file: str) -> str:
+    try:
+        if file == "-":
+            return sys.stdin.buffer.read(MAX_TEXT * 4 + 1).decode()
+        with Path(file).open("rb") as opened:
+            return opened.read(MAX_TEXT * 4 + 1).decode()
+    except (OSError, ValueError) as error:
+        raise Invalid.at("", f"{quoted(file)} cannot be read: {error}. Give a text file.") from None
 
 
 def _repack(service: KernelService, options: argparse.Namespace) -> None:
     kernel = _find(service, options)
     packed = _done(service, service.repack(kernel.place, kernel.name))
     print_value(packed, options.json, f"Packed {packed.config and packed.config['environment']}")
+
+
+def _test(service: KernelService, options: argparse.Namespace) -> None:
+    if options.draft is not None:
+        request = service.test_draft(_draft(options.draft))
+    else:
+        kernel = _find(service, options)
+        request = service.test(kernel.place, kernel.name)
+    flight = service.carry_out(request, Console())
+    if not isinstance(flight, Flight):
+        raise AssertionError("a test gives a flight")
+    seconds = [(f"  {stage.name}", f"{stage.seconds:.1f} s") for stage in flight.stages]
+    sides = [("  driver", flight.driver), *(("  executor", side) for side in flight.executors)]
+    told = [
+        (name, f"Python {side.python}, Java {side.java}, Spark {side.spark} on {side.host}")
+        for name, side in sides
+        if side is not None
+    ]
+    text = [flight.verdict, *map(_told, flight.diagnoses), table([*seconds, *told])]
+    print_value(flight, options.json, "\n".join(text))
+    if not flight.passed:
+        raise _NotPassed
+
+
+def _draft(file: Path) -> Any:
+    try:
+        return parse_json(file.read_bytes(), "The draft")
+    except OSError as error:
+        raise Invalid.at("", f"{file} cannot be read: {error}. Give a JSON file.") from None
+
+
+def _doctor(service: KernelService, options: argparse.Namespace) -> None:
+    kernel = _find(service, options)
+    found = service.doctor(kernel.place, kernel.name)
+    for problem in site_rules()[1]:
+        Console().log(problem)
+    nothing = f"Nothing is known to be wrong with {kernel.name}. See also: pyspark-kernels test."
+    print_value(found, options.json, "\n".join(map(_told, found)) or nothing)
+
+
+def _told(diagnosis: Diagnosis) -> str:
+    lines = [diagnosis.cause, diagnosis.fix, diagnosis.command and f"$ {diagnosis.command}"]
+    evidence = diagnosis.evidence and f"Seen: {diagnosis.evidence}"
+    return "\n  ".join(line for line in [*lines, evidence] if line)
 
 
 def _environments(service: KernelService, options: argparse.Namespace) -> None:
@@ -387,6 +578,89 @@ def _archives(service: KernelService, options: argparse.Namespace) -> None:
         for archive in archives
     ]
     print_value(archives, options.json, table(rows))
+
+
+def _cluster(service: KernelService, options: argparse.Namespace) -> None:
+    report = service.cluster(_config_data(options))
+    rows = []
+    if (found := report.capacity) is not None:
+        rows += [
+            ("nodes", str(found.node_count)),
+            ("cores", f"{found.cores_free:g} of {found.cores_total:g} free"),
+            ("memory", f"{found.memory_free_mib} of {found.memory_total_mib} MiB free"),
+            ("waiting", str(found.waiting)),
+            *(("queue", queue.name) for queue in found.queues),
+        ]
+        if (node := found.largest_node) is not None:
+            rows += [("largest", f"{node.memory_free_mib} MiB and {node.cores_free:g} cores free")]
+    lines = [table(rows)] if rows else []
+    lines += [line for line in (report.problem, report.summary) if line]
+    if report.fit is not None:
+        lines += [f"Hint ({advice.field}): {advice.message}" for advice in report.fit.advice]
+    print_value(report, options.json, "\n".join(lines))
+
+
+def _settings(service: KernelService, options: argparse.Namespace) -> None:
+    asked = {name: getattr(options, name) for name in ("environment", "spark_home")}
+    settings = service.settings(asked)
+    if isinstance(settings, Request):
+        service.carry_out(settings, Console())
+        settings = service.settings(asked)
+    if isinstance(settings, Request):
+        raise AssertionError("what a Spark told is kept")
+    part = (options.key or "").lower()
+    found = [setting for setting in settings.settings if part in setting.key.lower()]
+    if not found:
+        raise Missing.at(
+            "conf",
+            f"Spark {settings.spark_version} documents no setting with {quoted(part)} in its key.",
+        )
+    if any(setting.key == options.key for setting in found):
+        found = [setting for setting in found if setting.key == options.key]
+    rows = [("SETTING", "TYPE", "DEFAULT")]
+    rows += [(setting.key, setting.type, setting.default or "") for setting in found]
+    text = table(rows) if len(found) > 1 else _explained(found[0])
+    print_value(settings.model_copy(update={"settings": found}), options.json, text)
+
+
+def _explained(setting: Setting) -> str:
+    """Tell all of one setting."""
+    facts = {
+        "type": setting.type,
+        "unit of a bare number": setting.unit,
+        "one of": setting.choices and ", ".join(setting.choices),
+        "default": setting.default,
+        "since Spark": setting.since,
+    }
+    rows = [(f"  {name}", value) for name, value in facts.items() if value]
+    return "\n".join(filter(None, [setting.key, setting.help, table(rows)]))
+
+
+def _effective(service: KernelService, options: argparse.Namespace) -> None:
+    kernel = _find(service, options)
+    if kernel.config is None:
+        raise Invalid.at("name", f"{quoted(kernel.name)} cannot be read: {kernel.problem}.")
+    found = service.effective(kernel.config, options.all)
+    rows = [("SETTING", "VALUE", "ORIGIN", "SPARK'S DEFAULT", "OVERRIDES")]
+    for row in found.rows:
+        others = "; ".join(f"{one.value} ({one.place})" for one in row.overridden)
+        rows.append((row.key, row.value, f"{row.origin}: {row.place}", row.default or "", others))
+    for remark in found.remarks:
+        print(printable(remark.message), file=sys.stderr)
+    print_value(found, options.json, table(rows))
+
+
+def _compare(service: KernelService, options: argparse.Namespace) -> None:
+    left = _find(service, options)
+    options.kernel = options.other
+    right = _find(service, options)
+    found = service.compare(
+        *(KernelAddress(place=kernel.place, name=kernel.name) for kernel in (left, right))
+    )
+    told = [row for row in found.rows if options.all or not row.same]
+    rows = [("", left.name, right.name)]
+    rows += [(row.field, row.left or "", row.right or "") for row in told]
+    print_value(found, options.json, table(rows) if told else "They are the same.")
 
 
 def _remove(service: KernelService, options: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .errors import CannotBeDone, FieldError
@@ -15,7 +15,7 @@ _SHELL = "org.apache.hadoop.fs.FsShell"
 
 
 def put_once(
-    archive: Path, directory: str, jars: Path, env: Mapping[str, str], report: Report
+    archive: Path, directory: str, client: Sequence[str], env: Mapping[str, str], report: Report
 ) -> str:
     """Put an archive into a folder of a Hadoop file system, unless it is there already.
 
@@ -25,7 +25,7 @@ def put_once(
     Args:
         archive: the file.
         directory: the URI of the folder, which is made when it is missing.
-        jars: Spark's own jars, which hold the Hadoop client.
+        client: what `hadoop_client` gives.
         env: the kernel's variables, such as HADOOP_CONF_DIR.
         report: hears what the client prints.
 
@@ -33,19 +33,18 @@ def put_once(
         the URI of the archive there.
 
     Raises:
-        CannotBeDone: when there is no Java, or the file system refuses.
+        CannotBeDone: when the file system refuses.
         Cancelled: when the report said so.
 
     """
     target = f"{directory}/{archive.name}"
-    shell = _shell(jars, env)
     report.progress(Progress(f"Putting the archive into {directory}"))
-    if run([*shell, "-test", "-e", target], report, env)[0] == 0:
+    if run([*client, "-test", "-e", target], report, env)[0] == 0:
         return target
     for arguments in (["-mkdir", "-p", directory], ["-put", str(archive), target]):
-        code, said = run([*shell, *arguments], report, env)
+        code, said = run([*client, *arguments], report, env)
         # Another kernel may have put the same archive there meanwhile.
-        if code != 0 and run([*shell, "-test", "-e", target], report, env)[0] != 0:
+        if code != 0 and run([*client, "-test", "-e", target], report, env)[0] != 0:
             raise CannotBeDone(
                 [
                     FieldError(
@@ -58,7 +57,17 @@ def put_once(
     return target
 
 
-def _shell(jars: Path, env: Mapping[str, str]) -> list[str]:
+def hadoop_client(jars: Path, env: Mapping[str, str]) -> list[str]:
+    """Give the command that speaks with Hadoop file systems, without its arguments.
+
+    Args:
+        jars: Spark's own jars, which hold the Hadoop client.
+        env: the kernel's variables: JAVA_HOME, HADOOP_CONF_DIR.
+
+    Raises:
+        CannotBeDone: when there is no Java.
+
+    """
     home = env.get("JAVA_HOME") or os.environ.get("JAVA_HOME")
     java = shutil.which(f"{home}/bin/java" if home else "java")
     if java is None:

@@ -14,12 +14,14 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from tornado import web
 
 from .errors import Invalid, KernelError, NotJson, TooLarge
 from .events import KERNEL_SCHEMA_ID, TASK_SCHEMA_ID
-from .models import Kernel, Request
+from .importing import import_text
+from .jsontext import parse_json
+from .models import Kernel, KernelPair, Request
 from .schemas import form_schema, form_ui
 from .service import KernelService
 from .tasks import Task, Tasks
@@ -83,6 +85,13 @@ class Handler(APIHandler):
         except KernelError as error:
             self._refuse(error)
 
+    def if_match(self) -> str:
+        """Give the etag of the version that a change began with."""
+        etag = self.request.headers.get("If-Match", "").strip('"')
+        if not etag:
+            self._refuse(Invalid.at("", "If-Match is missing. Send the etag of the kernel there."))
+        return etag
+
     async def call(
         self,
         function: Callable[Parameters, Result],
@@ -111,6 +120,15 @@ class Handler(APIHandler):
         task = await self.call(self.tasks.start, request)
         self.set_header("Location", f"{self.base_url}{NAMESPACE}/tasks/{task.id}")
         self.answer(task, status=202)
+
+    async def written(self, action: str, kernel: Kernel | Request) -> None:
+        """Answer where a kernel lies that was not there before, or begin to write it."""
+        if isinstance(kernel, Request):
+            await self.begin(kernel)
+            return
+        self.set_header("Location", f"{self.base_url}{NAMESPACE}/kernels/{_path(kernel)}")
+        self.tell(action, kernel.place, kernel.name)
+        self.answer(kernel, status=201)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer an error as `{message, reason, errors}`, never with a traceback."""
@@ -158,6 +176,61 @@ class PreviewHandler(Handler):
         self.answer(await self.call(self.service.preview, self.json_body(), editing))
 
 
+class ClusterHandler(Handler):
+    """The cluster of a kernel."""
+
+    @web.authenticated
+    @authorized("execute", resource=RESOURCE)
+    async def post(self) -> None:
+        """Ask it what it has, and tell whether the executors of a KernelConfig fit."""
+        self.answer(await self.call(self.service.cluster, self.json_body()))
+
+
+class SettingsHandler(Handler):
+    """The settings that a Spark knows."""
+
+    @web.authenticated
+    @authorized("execute", resource=RESOURCE)
+    async def post(self) -> None:
+        """Give them, or begin to ask the Spark."""
+        settings = await self.call(self.service.settings, self.json_body())
+        if isinstance(settings, Request):
+            await self.begin(settings)
+            return
+        self.answer(settings)
+
+
+class EffectiveHandler(Handler):
+    """What counts in the end."""
+
+    @web.authenticated
+    @authorized("read", resource=RESOURCE)
+    async def post(self) -> None:
+        """Give every setting of a KernelConfig, and where its value comes from."""
+        everything = self.get_query_argument("all", "false") == "true"
+        self.answer(await self.call(self.service.effective, self.json_body(), everything))
+
+
+class CompareHandler(Handler):
+    """Two kernels."""
+
+    @web.authenticated
+    @authorized("read", resource=RESOURCE)
+    async def post(self) -> None:
+        """Tell them apart, field by field."""
+        body = self.json_body()
+        try:
+            pair = KernelPair.model_validate(body)
+        except ValidationError:
+            self._refuse(
+                Invalid.at(
+                    "",
+                    "Two kernels are compared. Send left and right, each with its place and name.",
+                )
+            )
+        self.answer(await self.call(self.service.compare, pair.left, pair.right))
+
+
 class EnvironmentsHandler(Handler):
     """The Python environments of this machine."""
 
@@ -198,13 +271,7 @@ class KernelsHandler(Handler):
     @authorized("write", resource=RESOURCE)
     async def post(self) -> None:
         """Create a kernel."""
-        kernel = await self.call(self.service.create, self.json_body())
-        if isinstance(kernel, Request):
-            await self.begin(kernel)
-            return
-        self.set_header("Location", f"{self.base_url}{NAMESPACE}/kernels/{_path(kernel)}")
-        self.tell("create", kernel.place, kernel.name)
-        self.answer(kernel, status=201)
+        await self.written("create", await self.call(self.service.create, self.json_body()))
 
 
 class KernelHandler(Handler):
@@ -226,10 +293,8 @@ class KernelHandler(Handler):
     @authorized("write", resource=RESOURCE)
     async def put(self, place: str, name: str) -> None:
         """Write one kernel anew, if it is still the version that If-Match names."""
-        etag = self.request.headers.get("If-Match", "").strip('"')
-        if not etag:
-            self._refuse(Invalid.at("", "If-Match is missing. Send the etag of the kernel there."))
-        kernel = await self.call(self.service.edit, place, name, self.json_body(), etag)
+        body = self.json_body()
+        kernel = await self.call(self.service.edit, place, name, body, self.if_match())
         if isinstance(kernel, Request):
             await self.begin(kernel)
             return
@@ -250,6 +315,43 @@ class KernelHandler(Handler):
         self.answer(kernel)
 
 
+class MoveHandler(Handler):
+    """Where one kernel lies, and what it is called."""
+
+    @web.authenticated
+    @authorized("write", resource=RESOURCE)
+    async def post(self, place: str, name: str) -> None:
+        """Rename it or bring it to another place, if it is still the version of If-Match."""
+        body = self.json_body()
+        kernel = await self.call(self.service.move, place, name, body, self.if_match())
+        await self.written("move", kernel)
+
+
+class ExportHandler(Handler):
+    """One kernel as text."""
+
+    @web.authenticated
+    @authorized("read", resource=RESOURCE)
+    async def get(self, place: str, name: str) -> None:
+        """Give it in the format that the query names."""
+        form = self.get_query_argument("format", "kernel")
+        self.answer(await self.call(self.service.export, place, name, form))
+
+
+class ImportHandler(Handler):
+    """Text that describes a kernel."""
+
+    @web.authenticated
+    @authorized("read", resource=RESOURCE)
+    async def post(self) -> None:
+        """Give what it says, writing nothing."""
+        body = self.json_body()
+        text = body.get("text") if isinstance(body, dict) else None
+        if not isinstance(text, str):
+            self._refuse(Invalid.at("", "The text is missing. Send it as text."))
+        self.answer(await self.call(import_text, text))
+
+
 class RepackHandler(Handler):
     """What the executors of one kernel unpack."""
 
@@ -258,6 +360,36 @@ class RepackHandler(Handler):
     async def post(self, place: str, name: str) -> None:
         """Pack the environment anew."""
         await self.begin(await self.call(self.service.repack, place, name))
+
+
+class TestHandler(Handler):
+    """Whether one kernel flies."""
+
+    @web.authenticated
+    @authorized("execute", resource=RESOURCE)
+    async def post(self, place: str, name: str) -> None:
+        """Start it in a scratch folder, and let every executor do something."""
+        await self.begin(await self.call(self.service.test, place, name))
+
+
+class DraftTestHandler(Handler):
+    """Whether a kernel that was not written flies."""
+
+    @web.authenticated
+    @authorized("execute", resource=RESOURCE)
+    async def post(self) -> None:
+        """Start it in a scratch folder, and let every executor do something."""
+        await self.begin(await self.call(self.service.test_draft, self.json_body()))
+
+
+class DoctorHandler(Handler):
+    """Why the last notebook of one kernel has no Spark."""
+
+    @web.authenticated
+    @authorized("read", resource=RESOURCE)
+    async def get(self, place: str, name: str) -> None:
+        """Give the causes, the most telling first."""
+        self.answer(await self.call(self.service.doctor, place, name))
 
 
 class ArchivesHandler(Handler):
@@ -281,7 +413,7 @@ class SweepHandler(Handler):
 
 
 class UndoHandler(Handler):
-    """The last delete or edit."""
+    """The last delete, edit or move."""
 
     @web.authenticated
     @authorized("write", resource=RESOURCE)
@@ -334,11 +466,21 @@ class ResumeHandler(Handler):
 ROUTES: dict[str, type[Handler]] = {
     "form": FormHandler,
     "preview": PreviewHandler,
+    "cluster": ClusterHandler,
+    "settings": SettingsHandler,
+    "effective": EffectiveHandler,
+    "compare": CompareHandler,
     "environments": EnvironmentsHandler,
     "environments/ready": ReadyHandler,
     "kernels": KernelsHandler,
     "kernels/{place}/{name}": KernelHandler,
     "kernels/{place}/{name}/repack": RepackHandler,
+    "kernels/{place}/{name}/test": TestHandler,
+    "kernels/{place}/{name}/doctor": DoctorHandler,
+    "kernels/{place}/{name}/move": MoveHandler,
+    "kernels/{place}/{name}/export": ExportHandler,
+    "import": ImportHandler,
+    "test": DraftTestHandler,
     "archives": ArchivesHandler,
     "archives/sweep": SweepHandler,
     "undo": UndoHandler,
@@ -372,36 +514,6 @@ _TOLD = {
     *("id", "title", "state", "stage"),
     *("files_done", "files_total", "bytes_done", "bytes_total"),
 }
-
-
-def parse_json(body: bytes) -> Any:
-    """Read JSON as strictly as it is defined: UTF-8, no NaN, no key twice, not nested without end.
-
-    Raises:
-        Invalid: with what is wrong.
-
-    """
-    try:
-        return json.loads(
-            body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates
-        )
-    except UnicodeDecodeError:
-        raise Invalid.at("", "The body is not UTF-8. Send JSON in UTF-8.") from None
-    except RecursionError:
-        raise Invalid.at("", "The body is nested too deeply. Send a flat object.") from None
-    except ValueError as error:
-        raise Invalid.at("", f"The body is not JSON: {error}. Send valid JSON.") from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands in it twice")
-    return found
 
 
 def _too_large() -> TooLarge:

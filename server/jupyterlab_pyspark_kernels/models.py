@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
-
-from .carry import Archive
 
 
 class Remark(BaseModel):
@@ -25,6 +24,15 @@ class KernelAddress(BaseModel):
     name: str
 
 
+class KernelPair(BaseModel):
+    """Two kernels that are to be compared."""
+
+    model_config = ConfigDict(frozen=True)
+
+    left: KernelAddress
+    right: KernelAddress
+
+
 class KernelArchive(BaseModel):
     """The packed environment that a kernel refers to."""
 
@@ -39,12 +47,41 @@ class KernelArchive(BaseModel):
     )
 
 
+class Archive(BaseModel):
+    """A packed environment, as one of the places keeps it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str = Field(description="Names it; made from its content.")
+    path: str
+    environment: str = Field(description="What was packed.")
+    python_version: str
+    bytes: int = Field(description="Its size.")
+    files: int
+    created: datetime
+    left_out: list[str] = Field(description="What of the environment is not in it, and why.")
+    drift: str | None = Field(
+        description="What has changed in the environment since; null when nothing has."
+    )
+
+
 class KeptArchive(Archive):
     """A packed environment, and who needs it."""
 
     place: str
     used_by: list[KernelAddress] = Field(description="The kernels that refer to it.")
     kept_for_undo: bool = Field(description="Whether an undo could bring back one that needs it.")
+
+
+class KernelTest(BaseModel):
+    """How this user's last flight test of a kernel ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    passed: bool
+    verdict: str = Field(description="One sentence.")
+    when: datetime = Field(description="When it ended, in UTC.")
+    outdated: bool = Field(description="Whether kernel.json has changed since.")
 
 
 class Kernel(BaseModel):
@@ -62,7 +99,12 @@ class Kernel(BaseModel):
         ),
     ] = Field(description="What it was made from; null when that cannot be read.")
     etag: str = Field(description="What an edit gives as If-Match.")
+    ours: bool = Field(
+        description="Whether it was made here; one that was written by hand is only exported and "
+        "copied."
+    )
     created_by: str
+    owner: str = Field(description="The user that its directory belongs to.")
     writable: bool = Field(description="Whether this user can change it.")
     edited_by_hand: bool = Field(
         description="Whether kernel.json differs from what we would write."
@@ -73,7 +115,19 @@ class Kernel(BaseModel):
     archive: KernelArchive | None = Field(
         description="The packed environment that its executors unpack."
     )
+    last_used: str | None = Field(
+        description="When a notebook of this user last started it, in UTC as ISO 8601 writes it."
+    )
+    last_test: KernelTest | None = Field(description="How this user's last test of it ended.")
     problem: str | None = Field(description="Why Jupyter cannot read it; null when it can.")
+    broken: str | None = Field(
+        description="Why no notebook would start with it, as far as files tell; null when nothing "
+        "is known."
+    )
+    untrusted: str | None = Field(
+        description="Why starting it would run what somebody else can change; null when it would "
+        "not."
+    )
 
 
 class Request(BaseModel):
@@ -81,7 +135,7 @@ class Request(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["create", "edit", "ready"]
+    kind: Literal["create", "edit", "move", "ready", "settings", "test"]
     title: str
     place: str | None = None
     name: str | None = None
@@ -98,3 +152,25 @@ class Preview(BaseModel):
     directory: str
     kernel_json: dict[str, JsonValue]
     advice: list[Remark]
+
+
+ExportFormat: TypeAlias = Literal["kernel", "spark-submit", "spark-defaults"]
+
+
+class Export(BaseModel):
+    """A kernel as text, to be kept, shared or run elsewhere."""
+
+    format: ExportFormat
+    filename: str = Field(description="What a file with it is best called.")
+    text: str
+    remarks: list[Remark] = Field(description="What is not in it, such as secrets.")
+
+
+class Import(BaseModel):
+    """What a text says of a kernel; nothing has been written."""
+
+    config: Annotated[
+        dict[str, JsonValue],
+        WithJsonSchema({"type": "object", "description": "Some fields of a KernelConfig."}),
+    ]
+    remarks: list[Remark] = Field(description="What of the text is not in it, and why.")

@@ -9,15 +9,21 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
+from .capacity import ASKED_ABOUT, ClusterReport
+from .catalogue import Settings
+from .compare import Comparison
 from .config import KernelConfig
+from .doctor import Diagnosis
+from .effective import Effective
 from .environments import Environment
-from .models import KeptArchive, Kernel, Preview, Remark
+from .flight import Flight
+from .models import Export, ExportFormat, Import, KeptArchive, Kernel, KernelPair, Preview, Remark
 from .places import Place
 from .tasks import Task
 
@@ -64,10 +70,17 @@ def form_schema() -> Schema:
 
 
 def form_ui() -> Schema:
-    """Give the layout of the dialog: the order, what is folded away, and the examples."""
+    """Give the layout of the dialog.
+
+    That is the order, what is folded away, the examples, and which fields the cluster's figures
+    depend on.
+    """
     layout: Schema = {"ui:order": list(KernelConfig.model_fields)}
     for name, schema in config_schema()["properties"].items():
-        options: Schema = {"advanced": bool(schema.get("advanced"))}
+        options: Schema = {
+            "advanced": bool(schema.get("advanced")),
+            "figures": name in ASKED_ABOUT,
+        }
         if "examples" in schema:
             options["placeholder"] = str(schema["examples"][0])
         layout[name] = {"ui:options": options}
@@ -91,6 +104,7 @@ def settings_schema() -> Schema:
                     "items": [
                         {"type": "separator", "rank": 20},
                         {"command": "pyspark-kernels:create", "rank": 20},
+                        {"command": "pyspark-kernels:manager", "rank": 20},
                     ],
                 }
             ]
@@ -106,7 +120,25 @@ def settings_schema() -> Schema:
 def openapi() -> Schema:
     """Describe the server's routes as OpenAPI 3.1."""
     models: list[type[BaseModel]] = [
-        *(KernelConfig, Kernel, Preview, Environment, Place, Remark, Task, KeptArchive)
+        *(
+            KernelConfig,
+            Kernel,
+            Preview,
+            Environment,
+            Place,
+            Remark,
+            Task,
+            KeptArchive,
+            Diagnosis,
+            Flight,
+            ClusterReport,
+            Settings,
+            Effective,
+            KernelPair,
+            Comparison,
+            Export,
+            Import,
+        )
     ]
     _, made = models_json_schema(
         [
@@ -172,6 +204,21 @@ _ADDRESS = [
     {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
     for name in ("place", "name")
 ]
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "description": "The etag of the version that the change began with.",
+    "schema": {"type": "string"},
+}
+
+
+def _body(properties: Schema, *required: str) -> Schema:
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+_TEXT = {"type": "string"}
 _WRITTEN_OUT: Schema = {
     "Error": {
         "type": "object",
@@ -230,6 +277,56 @@ _PATHS: Schema = {
             "responses": {"200": _answer("Preview", "What would be written."), **_ERROR},
         }
     },
+    "/cluster": {
+        "post": {
+            "summary": "Ask the cluster what it has, and whether the kernel's executors fit",
+            "description": "Other fields may be missing or wrong still. That the cluster does not "
+            "answer is part of the report. It takes up to 5 seconds.",
+            "requestBody": _EMPTY_BODY,
+            "responses": {"200": _answer("ClusterReport", "The figures."), **_ERROR},
+        }
+    },
+    "/settings": {
+        "post": {
+            "summary": "List the settings that a kernel's Spark knows",
+            "description": "Of the kernel nothing counts but `environment`, `spark_home` and "
+            "JAVA_HOME in `env`. Once the task is done, the same request gives the settings.",
+            "requestBody": _EMPTY_BODY,
+            "responses": {
+                "200": _answer("Settings", "The settings."),
+                "202": _answer("Task", "That Spark is asked for the first time; by this task."),
+                **_ERROR,
+            },
+        }
+    },
+    "/effective": {
+        "post": {
+            "summary": "Give every setting of a kernel, and where its value comes from",
+            "description": "What Spark says of a setting is there once its settings were read.",
+            "parameters": [
+                {
+                    "name": "all",
+                    "in": "query",
+                    "description": "Whether to list also what only Spark's default sets.",
+                    "schema": {"type": "boolean", "default": False},
+                }
+            ],
+            "requestBody": _EMPTY_BODY,
+            "responses": {"200": _answer("Effective", "The settings in effect."), **_ERROR},
+        }
+    },
+    "/compare": {
+        "post": {
+            "summary": "Compare two kernels field by field",
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": {"$ref": "#/components/schemas/KernelPair"}}
+                },
+            },
+            "responses": {"200": _answer("Comparison", "Their fields side by side."), **_ERROR},
+        }
+    },
     "/environments": {
         "get": {
             "summary": "List the Python environments that were found",
@@ -239,18 +336,7 @@ _PATHS: Schema = {
     "/environments/ready": {
         "post": {
             "summary": "Install into an environment what every kernel needs",
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/json": {
-                        "schema": {
-                            "type": "object",
-                            "properties": {"environment": {"type": "string"}},
-                            "required": ["environment"],
-                        }
-                    }
-                },
-            },
+            "requestBody": _body({"environment": _TEXT}, "environment"),
             "responses": {"202": _TASK_BEGUN, **_ERROR},
         }
     },
@@ -277,15 +363,7 @@ _PATHS: Schema = {
         },
         "put": {
             "summary": "Write one kernel anew",
-            "parameters": [
-                {
-                    "name": "If-Match",
-                    "in": "header",
-                    "required": True,
-                    "description": "The etag of the version that was edited.",
-                    "schema": {"type": "string"},
-                }
-            ],
+            "parameters": [_IF_MATCH],
             "requestBody": _BODY,
             "responses": {
                 "200": _answer("Kernel", "The new version."),
@@ -297,6 +375,63 @@ _PATHS: Schema = {
             "summary": "Take one kernel away; it can be undone",
             "responses": {"204": {"description": "It is gone."}, **_ERROR},
         },
+    },
+    "/kernels/{place}/{name}/test": {
+        "parameters": _ADDRESS,
+        "post": {
+            "summary": "Start a kernel in a scratch folder and let every executor do something",
+            "requestBody": _EMPTY_BODY,
+            "responses": {"202": _TASK_BEGUN, **_ERROR},
+        },
+    },
+    "/test": {
+        "post": {
+            "summary": "Test in the same way a kernel that was not written",
+            "requestBody": _BODY,
+            "responses": {"202": _TASK_BEGUN, **_ERROR},
+        }
+    },
+    "/kernels/{place}/{name}/doctor": {
+        "parameters": _ADDRESS,
+        "get": {
+            "summary": "Tell why the last notebook of a kernel has no Spark",
+            "responses": {"200": _answer("Diagnosis", "The causes.", many=True), **_ERROR},
+        },
+    },
+    "/kernels/{place}/{name}/move": {
+        "parameters": _ADDRESS,
+        "post": {
+            "summary": "Give one kernel another name, label or place; it can be undone",
+            "parameters": [_IF_MATCH],
+            "requestBody": _body({"place": _TEXT, "name": _TEXT, "display_name": _TEXT}),
+            "responses": {
+                "201": _answer("Kernel", "The kernel as and where it is now."),
+                "202": _TASK_BEGUN,
+                **_ERROR,
+            },
+        },
+    },
+    "/kernels/{place}/{name}/export": {
+        "parameters": _ADDRESS,
+        "get": {
+            "summary": "Give one kernel as text, without what looks like a secret",
+            "parameters": [
+                {
+                    "name": "format",
+                    "in": "query",
+                    "schema": {"enum": list(get_args(ExportFormat)), "default": "kernel"},
+                }
+            ],
+            "responses": {"200": _answer("Export", "The text."), **_ERROR},
+        },
+    },
+    "/import": {
+        "post": {
+            "summary": "Read a spark-submit line, a kernel.json or a kernel file; nothing is "
+            "written",
+            "requestBody": _body({"text": _TEXT}, "text"),
+            "responses": {"200": _answer("Import", "What it says of a kernel."), **_ERROR},
+        }
     },
     "/kernels/{place}/{name}/repack": {
         "parameters": _ADDRESS,
@@ -327,7 +462,7 @@ _PATHS: Schema = {
     },
     "/undo": {
         "post": {
-            "summary": "Take back the last delete or edit",
+            "summary": "Take back the last delete, edit or move",
             "parameters": [
                 {
                     "name": name,

@@ -34,6 +34,7 @@ from .errors import (
     StorageFailed,
     quoted,
 )
+from .flight import Flight
 from .models import Kernel, KernelAddress, Remark, Request
 from .progress import Cancelled, Progress
 
@@ -59,12 +60,12 @@ class TaskError(BaseModel):
 
 
 class Task(BaseModel):
-    """Long work: making an environment ready, or packing one for a kernel."""
+    """Long work, such as making an environment ready, or packing one for a kernel."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
-    kind: Literal["create", "edit", "ready"]
+    kind: Literal["create", "edit", "move", "ready", "settings", "test"]
     title: str = Field(description="What it does, as a person would say it.")
     state: Literal["running", "done", "failed", "cancelled", "interrupted"]
     stage: str = Field(description="What is done now, or was done last.")
@@ -74,8 +75,9 @@ class Task(BaseModel):
     bytes_total: int | None = None
     log: list[str] = Field(description="The last lines that it printed.")
     error: TaskError | None = None
-    kernel: KernelAddress | None = Field(None, description="The kernel that it wrote.")
+    kernel: KernelAddress | None = Field(None, description="The kernel that it wrote, or tests.")
     environment: str | None = Field(None, description="The environment that it works on.")
+    flight: Flight | None = Field(None, description="What came of a test.")
     started: str = Field(description="When, in UTC as ISO 8601 writes it.")
     ended: str | None = None
 
@@ -136,7 +138,7 @@ class Tasks:
     def __init__(
         self,
         directory: Path,
-        work: Callable[[Request, _Running], Kernel | None],
+        work: Callable[[Request, _Running], Kernel | Flight | None],
         tell: Callable[[Task], None],
     ) -> None:
         self._directory = directory
@@ -236,6 +238,7 @@ class Tasks:
                 state="running",
                 stage="Waiting",
                 log=log,
+                kernel=_tested(request),
                 environment=request.environment,
                 started=_now(),
             )
@@ -255,7 +258,7 @@ class Tasks:
         try:
             if running.cancelled():
                 raise Cancelled
-            kernel = self._work(running.stored.request, running)
+            made = self._work(running.stored.request, running)
         except Cancelled:
             self._end(running, state="interrupted" if self._closing else "cancelled")
         except KernelError as error:
@@ -266,8 +269,7 @@ class Tasks:
             problem = FieldError("", "The work failed unexpectedly. The server's log says more.")
             self._end(running, state="failed", error=_task_error(KernelError([problem])))
         else:
-            address = kernel and KernelAddress(place=kernel.place, name=kernel.name)
-            self._end(running, state="done", kernel=address, stage="Done")
+            self._end(running, state="done", stage="Done", **_outcome(made))
 
     def _end(self, running: _Running, **changes: object) -> None:
         running.update(ended=_now(), **changes)
@@ -338,6 +340,20 @@ def _unwritable(directory: Path, error: OSError) -> KernelError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull.at("", f"No room is left at {directory}. Free some, then try again.")
     return StorageFailed.at("", f"{directory} cannot be written to: {error.strerror}.")
+
+
+def _tested(request: Request) -> KernelAddress | None:
+    """Give the kernel that a test is of; a draft lies nowhere."""
+    if request.kind != "test" or request.place is None or request.name is None:
+        return None
+    return KernelAddress(place=request.place, name=request.name)
+
+
+def _outcome(made: Kernel | Flight | None) -> dict[str, object]:
+    """Give the fields of a task that tell what it made."""
+    if isinstance(made, Kernel):
+        return {"kernel": KernelAddress(place=made.place, name=made.name)}
+    return {"flight": made}
 
 
 def _task_error(error: KernelError) -> TaskError:
