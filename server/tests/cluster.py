@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from kernels import free_port, wait_until
+from kernels import SHORT_LIVED, free_port, wait_until
 
 CORES = 2
 """Cores of the one worker."""
@@ -75,6 +75,8 @@ def _start(
                 **os.environ,
                 "SPARK_LOCAL_IP": "127.0.0.1",
                 "SPARK_DAEMON_MEMORY": "256m",
+                # Of the executors as well, which inherit it.
+                "JAVA_TOOL_OPTIONS": SHORT_LIVED,
                 "SPARK_HOME": str(spark_class.parent.parent),
             },
             stdout=output,

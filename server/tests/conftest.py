@@ -1,11 +1,20 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import carrying
 import pytest
+from cluster import Cluster, standalone_cluster
+from flights import LEFT_SECONDS, Fly, Listener, figures
+from kernels import MARKER, SHORT_LIVED, marked_processes, wait_until
+from yarn import HadoopCluster, hadoop_cluster
 
+from jupyterlab_pyspark_kernels.catalogue import Catalogue, Spark, ask
 from jupyterlab_pyspark_kernels.cli import main
+from jupyterlab_pyspark_kernels.config import read_config
+from jupyterlab_pyspark_kernels.console import Console
+from jupyterlab_pyspark_kernels.flight import Flight, Limits, fly
+from jupyterlab_pyspark_kernels.render import Carried, Kernelspec, render
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
@@ -20,6 +29,18 @@ def pyspark_environment() -> Path:
 
 
 @pytest.fixture(scope="session")
+def settings_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the settings of the real Spark are kept."""
+    return tmp_path_factory.mktemp("settings") / "own" / "settings"
+
+
+@pytest.fixture(scope="session")
+def catalogue(pyspark_environment: Path, settings_folder: Path) -> Catalogue:
+    """What the real Spark tells of its settings."""
+    return ask(settings_folder, Spark(str(pyspark_environment)), Console())
+
+
+@pytest.fixture(scope="session")
 def carried_environment(
     pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
@@ -27,6 +48,86 @@ def carried_environment(
     return carrying.make_environment(
         pyspark_environment, tmp_path_factory.mktemp("carried") / "env"
     )
+
+
+@pytest.fixture(scope="module")
+def yarn(
+    pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HadoopCluster]:
+    """A real YARN with HDFS, of its own for each module: four JVMs are not kept for the others."""
+    jars = os.environ.get("PYSPARK_KERNELS_TEST_HADOOP")
+    if not jars:
+        pytest.fail("Set PYSPARK_KERNELS_TEST_HADOOP, or run the tests by `npm test`.")
+    folder = tmp_path_factory.mktemp("hadoop")
+    with hadoop_cluster(pyspark_environment, Path(jars), folder) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def spark_cluster(
+    pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """A real standalone cluster that several modules use, one test at a time."""
+    with standalone_cluster(pyspark_environment, tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def short_lived_java() -> Iterator[None]:
+    """Let every JVM know that it lives for seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAVA_TOOL_OPTIONS", SHORT_LIVED)
+        yield
+
+
+@pytest.fixture
+def marker(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """Mark all processes that this test starts."""
+    name = f"{request.node.name}-{os.getpid()}"
+    monkeypatch.setenv(MARKER, name)
+    return name
+
+
+@pytest.fixture
+def take_off(
+    pyspark_environment: Path, marker: str, record_property: Callable[[str, object], None]
+) -> Fly:
+    """Fly a draft, and make sure that nothing is left of it."""
+
+    def take_off(
+        listener: Listener | None = None,
+        limits: Limits | None = None,
+        edit: Callable[[Kernelspec], None] | None = None,
+        carried: Carried | None = None,
+        **data: object,
+    ) -> Flight:
+        given = {"name": "draft", "environment": str(pyspark_environment), "master": "local[2]"}
+        config = read_config({**given, **data})
+        spec = render(config, "tester", carried)
+        if edit is not None:
+            edit(spec)
+        before = set(marked_processes(marker))
+        flown = fly(spec, listener or Listener(), limits, config=config)
+        wait_until(lambda: set(marked_processes(marker)) <= before, LEFT_SECONDS)
+        record_property("flight", figures(flown))
+        return flown
+
+    return take_off
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what flights found, and how long each stage took."""
+    told = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == "flight"
+    ]
+    if told:
+        terminalreporter.section("flights")
+        terminalreporter.write_line("\n".join(map(str, told)))
 
 
 @pytest.fixture

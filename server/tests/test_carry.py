@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -91,6 +92,32 @@ def test_executors_unpack_what_was_packed(
     assert archives(data_dir) == [archive]
     arguments = spec_of(data_dir, "second")["env"]["PYSPARK_SUBMIT_ARGS"]
     assert f"=/data/words.zip#words,{archive}#environment" in arguments
+
+
+def test_a_kernel_that_moves_takes_its_archive_along(
+    run: Any, venv: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    run("create", "-k", "k", "-e", venv, "--master", "yarn", "--carry")
+    (archive,) = archives(data_dir)
+    # Within its place nothing is packed anew.
+    code, _, messages = run("rename", "k", "new")
+    assert (code, messages) == (0, "")
+    assert str(archive) in spec_of(data_dir, "new")["env"]["PYSPARK_SUBMIT_ARGS"]
+    assert archives(data_dir) == [archive]
+    other = tmp_path / "other"
+    code, output, messages = run("promote", "new", "--to", other / "kernels")
+    assert (code, output) == (0, f"new in user is new in {other}/kernels now\n"), messages
+    (there,) = archives(other)
+    assert there.name == archive.name
+    spec = spec_of(other, "new")
+    assert f"{there}#environment" in spec["env"]["PYSPARK_SUBMIT_ARGS"].replace("'", "")
+    assert spec["metadata"]["pyspark_kernels"]["archive"]["uri"] == str(there)
+    assert not (data_dir / "kernels" / "new").exists()
+    # The undo needs the first one still.
+    listed = json.loads(run("archives", "--json")[1])
+    assert [item["kept_for_undo"] for item in listed] == [True]
+    assert json.loads(run("undo", "--json")[1])["archive"]["uri"] == str(archive)
+    assert json.loads(run("show", "new", "--json")[1])["broken"] is None
 
 
 def test_a_local_master_needs_no_archive(run: Any, venv: Path, data_dir: Path) -> None:
@@ -371,6 +398,26 @@ async def test_a_task_packs_and_then_creates(
     assert last["bytes_total"] >= last["bytes_done"]
     assert last["files_total"] > 100
     assert (await call("GET", "tasks"))[1][0]["id"] == task["id"]
+
+
+async def test_a_move_with_its_archive_is_a_task(
+    call: Call, venv: Path, jp_data_dir: Path, jp_env_jupyter_path: Path
+) -> None:
+    shared = re.sub(r"[^a-z0-9]+", "-", str(jp_env_jupyter_path).lower()).strip("-")
+    config = {"name": "k", "environment": str(venv), "master": "yarn", "carry": True}
+    _, task, _ = await call("POST", "kernels", config)
+    assert (await ended(call, task))["state"] == "done"
+    _, kernel, _ = await call("GET", "kernels/user/k")
+    match = {"If-Match": kernel["etag"]}
+    wish = {"place": shared, "name": "team"}
+    status, task, _ = await call("POST", "kernels/user/k/move", wish, headers=match)
+    assert (status, task["kind"]) == (202, "move")
+    done = await ended(call, task)
+    assert (done["state"], done["kernel"]) == ("done", {"place": shared, "name": "team"})
+    (archive,) = archives(jp_env_jupyter_path)
+    _, moved, _ = await call("GET", f"kernels/{shared}/team")
+    assert (moved["archive"]["uri"], moved["broken"]) == (str(archive), None)
+    assert (await call("GET", "kernels/user/k"))[0] == 404
 
 
 async def test_a_stale_edit_is_refused_before_anything_is_packed(call: Call, venv: Path) -> None:

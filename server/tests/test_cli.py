@@ -237,3 +237,172 @@ def test_environments_are_listed_and_made_ready(
     assert "Successfully installed" in messages
     code, _, messages = run("ready", tmp_path / "nothing", "--yes")
     assert (code, "There is no Python in" in messages) == (2, True)
+
+
+def test_a_cluster_tells_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cluster", "--master", "local-cluster[2,4,4096]", "--executor-memory", "8g"]) == 0
+    output = capsys.readouterr().out
+    assert "8 of 8 free" in output
+    assert "Hint (executor_memory): One executor takes 8192 MiB" in output
+    assert (
+        main(["cluster", "--master", "spark://127.0.0.1:7077", "--spark.master.ui.port", "1"]) == 0
+    )
+    assert "refuses the connection" in capsys.readouterr().out
+
+
+def test_what_an_executor_takes_may_stand_in_spark_defaults(
+    run: Any, environment: Path, spark_home: Path
+) -> None:
+    cluster = ["cluster", "--master", "local-cluster[2,4,4096]", "-e", environment]
+    assert "One executor takes 1024 MiB" in run(*cluster)[1]
+    (spark_home / "conf").mkdir()
+    (spark_home / "conf" / "spark-defaults.conf").write_text("spark.executor.memory 3g\n")
+    spark = ["--spark-home", spark_home]
+    assert "One executor takes 3072 MiB" in run(*cluster, *spark)[1]
+    assert "One executor takes 2048 MiB" in run(*cluster, *spark, "--executor-memory", "2g")[1]
+
+
+def test_settings_and_where_they_come_from(run: Any, pyspark_environment: Path) -> None:
+    code, output, messages = run("settings", "sql.shuffle.part", "-e", pyspark_environment)
+    assert code == 0
+    assert "Reading the settings" in messages
+    assert "  type         integer\n  default      200" in output
+    code, output, messages = run("settings", "sql.shuffle", "-e", pyspark_environment, "--json")
+    assert (code, messages) == (0, "")
+    keys = [setting["key"] for setting in json.loads(output)["settings"]]
+    assert "spark.sql.shuffle.partitions" in keys
+    assert all("sql.shuffle" in key for key in keys)
+    code, _, messages = run("settings", "no.such", "-e", pyspark_environment)
+    assert (code, "documents no setting" in messages) == (2, True)
+
+    given = ("-e", pyspark_environment, "--spark.ui.prot", "1")
+    code, output, _ = run("create", "-k", "a", *given)
+    assert "Did you mean spark.ui.port" in output
+    run("create", "-k", "b", "-e", pyspark_environment, "--executor-cores", "2")
+    code, output, _ = run("effective", "b")
+    assert code == 0
+    (cores,) = [line for line in output.splitlines() if line.startswith("spark.executor.cores ")]
+    assert cores.split()[1:] == ["2", "form:", "Executor", "cores", "1"]
+    everything = json.loads(run("effective", "b", "--all", "--json")[1])["rows"]
+    assert len(everything) > 500
+    lines = run("compare", "a", "b")[1].splitlines()
+    assert [line.split()[0] for line in lines] == [
+        *("a", "display_name", "executor_cores", "spark.ui.prot")
+    ]
+    assert run("compare", "a", "a")[1] == "They are the same.\n"
+
+
+def test_a_kernel_is_renamed_and_taken_back(run: Any, environment: Path) -> None:
+    run("create", "-k", "k", "-e", environment)
+    run("create", "-k", "taken", "-e", environment)
+    assert run("rename", "k", "new") == (0, "k in user is new in user now\n", "")
+    kernel = json.loads(run("show", "new", "--json")[1])
+    assert (kernel["name"], kernel["display_name"]) == ("new", "new")
+    run("rename", "new", "newer", "--display-name", "My Spark")
+    assert json.loads(run("show", "newer", "--json")[1])["display_name"] == "My Spark"
+    code, _, messages = run("rename", "newer", "taken")
+    assert (code, "“taken” exists already" in messages) == (2, True)
+    assert run("rename", "none", "x")[0] == 2
+    assert json.loads(run("undo", "--json")[1])["name"] == "new"
+    assert json.loads(run("undo", "--json")[1])["name"] == "k"
+    assert [kernel["name"] for kernel in json.loads(run("list", "--json")[1])] == ["k", "taken"]
+
+
+def test_a_kernel_is_promoted_and_taken_back(
+    run: Any, environment: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other" / "kernels"
+    run("create", "-k", "k", "-e", environment)
+    # With -d it is looked for there.
+    assert run("promote", "k", "--to", other, "-d", other)[0] == 2
+    code, output, messages = run("promote", "k", "--to", other)
+    assert (code, output) == (0, f"k in user is k in {other} now\n"), messages
+    assert (other / "k" / "kernel.json").exists()
+    assert not (data_dir / "kernels" / "k").exists()
+    assert json.loads(run("undo", "--json")[1])["place"] == "user"
+    assert not (other / "k").exists()
+    assert run("promote", "k", "--to", "nowhere")[0] == 2
+
+
+def test_a_kernel_is_exported_and_imported(
+    run: Any, environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--spark.a=b c", "--spark.x.password=CANARY", "--env", "Y=$Z", "--cores-max", "2")
+    run("create", "-k", "k", "-e", environment, *options)
+    for form in ("kernel", "spark-submit", "spark-defaults"):
+        code, output, messages = run("export", "k", "--format", form)
+        assert (code, "CANARY" in output) == (0, False)
+        assert "conf: spark.x.password looks like a secret" in messages
+        assert json.loads(run("export", "k", "--format", form, "--json")[1])["format"] == form
+    file = tmp_path / "k.json"
+    file.write_text(run("export", "k")[1])
+    code, output, messages = run("import", file, "--cores-max", "3")
+    assert (code, json.loads(output)["cores_max"]) == (0, 3)
+    assert "“spark.x.password” looked like a secret" in messages
+    assert [kernel["name"] for kernel in json.loads(run("list", "--json")[1])] == ["k"]
+    code, output, messages = run("import", file, "--create", "-k", "l", "--display-name", "L")
+    assert (code, output) == (0, "Created l in user\n"), messages
+    config = json.loads(run("show", "l", "--json")[1])["config"]
+    assert (config["conf"], config["env"]) == ({"spark.a": "b c"}, {"Y": "$Z"})
+    assert config["cores_max"] == 2
+
+    line = tmp_path / "line.sh"
+    line.write_text("spark-submit --name 'My Job' --executor-memory 4g app.py")
+    code, output, messages = run("import", line)
+    assert json.loads(output) == {"display_name": "My Job", "executor_memory": "4g"}
+    assert "“app.py”" in messages
+    found = json.loads(run("import", line, "--json")[1])
+    assert (found["config"]["executor_memory"], len(found["remarks"])) == ("4g", 1)
+    code, _, messages = run("import", line, "--create")
+    assert (code, "environment: " in messages) == (2, True)
+    assert run("import", line, "--create", "-e", environment)[0] == 0
+    with line.open() as opened:
+        monkeypatch.setattr(sys, "stdin", opened)
+        assert json.loads(run("import", "-")[1])["executor_memory"] == "4g"
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\xff", b"{", b"x" * 2_000_000])
+def test_what_cannot_be_imported_ends_with_2_and_a_sentence(
+    run: Any, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "text"
+    file.write_bytes(content)
+    for path in (file, tmp_path / "none", tmp_path):
+        code, output, messages = run("import", path)
+        assert (code, output) == (2, "")
+        assert "Traceback" not in messages
+        assert messages.endswith(".\n")
+
+
+def test_a_list_tells_what_is_the_matter(
+    run: Any, environment: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    for name in ("fine", "open", "gone"):
+        run("create", "-k", name, "-e", environment)
+    kernels = data_dir / "kernels"
+    (kernels / "open").chmod(0o777)
+    spec = json.loads((kernels / "gone" / "kernel.json").read_text())
+    spec["metadata"]["pyspark_kernels"]["config"]["environment"] = "/nowhere"
+    (kernels / "gone" / "kernel.json").write_text(json.dumps(spec))
+    (kernels / "hand").mkdir()
+    hand = {"argv": ["python"], "display_name": "x", "language": "python"}
+    (kernels / "hand" / "kernel.json").write_text(
+        json.dumps({**hand, "env": {"SPARK_HOME": "/opt/spark"}})
+    )
+    _, *lines = run("list")[1].splitlines()
+    fine, gone, hand_made, opened = sorted(lines)
+    assert not any(mark in fine for mark in ("broken", "untrusted", "hand"))
+    assert "broken: There is no Python in “/nowhere”" in gone
+    assert hand_made.endswith("written by hand")
+    assert f"untrusted: {kernels}/open can be written to by everybody." in opened
+    assert "untrusted: " in run("show", "open")[1]
+    listed = json.loads(run("list", "--json")[1])
+    assert {kernel["name"]: kernel["ours"] for kernel in listed}["hand"] is False
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"name": "a", "name": "b"}', "no JSON", "\xff"])
+def test_a_draft_that_cannot_be_read_is_refused(run: Any, tmp_path: Path, text: str) -> None:
+    (tmp_path / "draft.json").write_text(text, encoding="latin-1")
+    code, output, messages = run("test", "--draft", tmp_path / "draft.json")
+    assert (code, output) == (2, "")
+    assert messages.startswith("The draft is ")

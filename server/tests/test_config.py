@@ -35,7 +35,7 @@ LEAST = {"name": "k", "environment": "/env"}
         ("yarn", Yarn()),
         ("k8s://https://h:6443", Kubernetes("https", "h", 6443)),
         ("k8s://h", Kubernetes("https", "h", 443)),
-        ("k8s://http://h:8080/k8s/clusters/c", Kubernetes("http", "h", 8080)),
+        ("k8s://http://h:8080/k8s/clusters/c", Kubernetes("http", "h", 8080, "/k8s/clusters/c")),
         ("sc://h", Connect("h", 15002, ())),
         (
             "sc://h:443/;use_ssl=true;user_id=me",

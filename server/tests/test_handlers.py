@@ -1,7 +1,9 @@
 """The routes, over HTTP, on a real Jupyter server."""
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,8 +11,10 @@ import pytest
 import yaml
 from jupyter_server.auth.authorizer import Authorizer
 from jupyter_server.serverapp import ServerApp
+from kernels import free_port
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
 
+from jupyterlab_pyspark_kernels.capacity import ASKED_ABOUT
 from jupyterlab_pyspark_kernels.events import KERNEL_SCHEMA_ID
 from jupyterlab_pyspark_kernels.handlers import MAX_BODY, NAMESPACE, ROUTES
 from jupyterlab_pyspark_kernels.schemas import OPENAPI_FILE, ROOT
@@ -130,7 +134,59 @@ async def test_only_png_and_code_lie_beside_the_kernel_json(
     """Jupyter serves every file of a kernel directory to everybody who may list kernels."""
     await call("POST", "kernels", config)
     names = {path.name for path in (jp_data_dir / "kernels" / "my-spark").iterdir()}
-    assert names == {"kernel.json", "launcher.py", "logo-32x32.png", "logo-64x64.png"}
+    ours = {"kernel.json", "launcher.py", "rules.py", "rules.json"}
+    assert names == {*ours, "logo-32x32.png", "logo-64x64.png"}
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "draft"])
+async def test_a_kernel_is_tested_as_a_task(
+    call: Call, config: dict[str, Any], stored: bool
+) -> None:
+    # Nobody listens there, so no kernel is started.
+    config = {**config, "master": f"spark://127.0.0.1:{free_port()}"}
+    if stored:
+        await call("POST", "kernels", config)
+        assert (await call("GET", "kernels/user/my-spark/doctor")) == (200, [])
+    route = "kernels/user/my-spark/test" if stored else "test"
+    status, task = await call("POST", route, {} if stored else config)
+    tested = {"place": "user", "name": "my-spark"} if stored else None
+    assert (status, task["kernel"]) == (202, tested)
+    while task["state"] == "running":
+        await asyncio.sleep(0.05)
+        _, task = await call("GET", f"tasks/{task['id']}")
+    assert (task["state"], task["kind"], task["kernel"]) == ("done", "test", tested)
+    assert task["flight"]["passed"] is False
+    assert task["flight"]["diagnoses"][0]["rule"] == "master-refuses"
+
+
+async def test_what_cannot_be_tested_is_refused(call: Call, config: dict[str, Any]) -> None:
+    assert (await call("POST", "kernels/user/none/test", {}))[0] == 404
+    assert (await call("GET", "kernels/user/none/doctor"))[0] == 404
+    status, error = await call("POST", "test", {**config, "environment": "/none"})
+    assert (status, error["errors"][0]["field"]) == (422, "environment")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"argv": []},
+        {"argv": ["python", 3]},
+        {"env": []},
+        {"env": {"PYSPARK_SUBMIT_ARGS": "--master 'yarn"}},
+        {"env": {"A": "\0"}},
+    ],
+)
+async def test_what_cannot_be_started_is_not_tested(
+    call: Call, config: dict[str, Any], jp_data_dir: Path, damage: dict[str, Any]
+) -> None:
+    status, kernel = await call("POST", "kernels", config)
+    assert status == 201
+    file = jp_data_dir / "kernels" / kernel["name"] / "kernel.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **damage}))
+    status, answer = await call("POST", f"kernels/user/{kernel['name']}/test", {})
+    assert (status, answer["errors"][0]["field"]) == (403, "name")
+    assert "cannot be started" in answer["message"]
+    assert "Repair its kernel.json" in answer["message"]
 
 
 async def test_an_edit_keeps_what_others_added(
@@ -153,6 +209,9 @@ async def test_the_form_says_what_a_dialog_needs(call: Call, jp_data_dir: Path) 
     status, form = await call("GET", "form")
     assert status == 200
     assert list(form["schema"]["properties"]) == form["uiSchema"]["ui:order"]
+    layout = form["uiSchema"]
+    asked = {name for name in layout["ui:order"] if layout[name]["ui:options"]["figures"]}
+    assert asked == ASKED_ABOUT
     assert form["schema"]["required"] == ["display_name", "environment"]
     user = form["places"][0]
     assert user == {
@@ -337,6 +396,189 @@ async def test_every_change_is_told_to_every_window(
     assert {event["name"] for event in seen} == {"my-spark"}
 
 
+# --- moving, exporting, importing ----------------------------------------------------------------
+
+
+@pytest.fixture
+def shared(jp_env_jupyter_path: Path) -> str:
+    """The id of a shared place."""
+    return re.sub(r"[^a-z0-9]+", "-", str(jp_env_jupyter_path).lower()).strip("-")
+
+
+async def test_a_kernel_is_renamed_and_undone(
+    call: Call, config: dict[str, Any], jp_data_dir: Path, jp_fetch: Any
+) -> None:
+    _, kernel = await call("POST", "kernels", {**config, "executor_memory": "4g"})
+    file = jp_data_dir / "kernels" / "my-spark" / "kernel.json"
+    spec = json.loads(file.read_text())
+    spec["env"]["ADDED"] = "by hand"
+    spec["metadata"]["pyspark_kernels"]["created_by"] = "somebody"
+    file.write_text(json.dumps(spec))
+    _, kernel = await call("GET", "kernels/user/my-spark")
+    match = {"If-Match": f'"{kernel["etag"]}"'}
+    wish = {"name": "other", "display_name": "Other"}
+    status, moved = await call("POST", "kernels/user/my-spark/move", wish, headers=match)
+    assert status == 201
+    assert (moved["name"], moved["display_name"], moved["place"]) == ("other", "Other", "user")
+    assert moved["created_by"] == "somebody"
+    assert moved["config"] == {**kernel["config"], "name": "other", "display_name": "Other"}
+    assert written(jp_data_dir) == ["other"]
+    spec = json.loads((jp_data_dir / "kernels" / "other" / "kernel.json").read_text())
+    assert (spec["env"]["ADDED"], spec["display_name"]) == ("by hand", "Other")
+    listed = json.loads((await jp_fetch("api", "kernelspecs")).body)["kernelspecs"]
+    assert "other" in listed
+    assert "my-spark" not in listed
+    # Whoever asks for the kernel by its new name means the same change.
+    status, back = await call("POST", "undo", params={"place": "user", "name": "other"})
+    assert (status, back["name"], back["etag"]) == (200, "my-spark", kernel["etag"])
+    assert written(jp_data_dir) == ["my-spark"]
+
+
+async def test_a_label_alone_is_an_edit(call: Call, config: dict[str, Any]) -> None:
+    _, kernel = await call("POST", "kernels", config)
+    match = {"If-Match": kernel["etag"]}
+    wish = {"display_name": "Other", "name": None}
+    status, moved = await call("POST", "kernels/user/my-spark/move", wish, headers=match)
+    assert (status, moved["name"], moved["display_name"]) == (201, "my-spark", "Other")
+
+
+async def test_a_kernel_is_promoted_and_undone(
+    call: Call, config: dict[str, Any], jp_data_dir: Path, jp_env_jupyter_path: Path, shared: str
+) -> None:
+    _, kernel = await call("POST", "kernels", config)
+    match = {"If-Match": kernel["etag"]}
+    status, moved = await call(
+        "POST", "kernels/user/my-spark/move", {"place": shared}, headers=match
+    )
+    assert (status, moved["place"], moved["name"]) == (201, shared, "my-spark")
+    assert written(jp_data_dir) == []
+    for path in (jp_env_jupyter_path / "kernels" / "my-spark").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o644
+    status, back = await call("POST", "undo", params={"place": shared, "name": "my-spark"})
+    assert (status, back["place"], back["etag"]) == (200, "user", kernel["etag"])
+    assert not (jp_env_jupyter_path / "kernels" / "my-spark").exists()
+
+
+@pytest.mark.parametrize(
+    ("wish", "status", "field"),
+    [
+        ({}, 400, ""),
+        ([], 400, ""),
+        ({"name": 1}, 400, "name"),
+        ({"conf": {}}, 400, ""),
+        ({"name": ".."}, 400, "name"),
+        ({"name": "python3"}, 409, "name"),
+        ({"name": "taken"}, 409, "name"),
+        ({"display_name": "taken"}, 409, "display_name"),
+        ({"name": "free", "display_name": "Taken"}, 409, "display_name"),
+        ({"place": "nowhere"}, 400, "place"),
+    ],
+)
+async def test_a_move_that_cannot_be_is_refused(
+    call: Call, config: dict[str, Any], jp_data_dir: Path, wish: Any, status: int, field: str
+) -> None:
+    _, kernel = await call("POST", "kernels", config)
+    await call("POST", "kernels", {**config, "display_name": "taken"})
+    match = {"If-Match": kernel["etag"]}
+    got, error = await call("POST", "kernels/user/my-spark/move", wish, headers=match)
+    assert (got, [item["field"] for item in error["errors"]]) == (status, [field])
+    assert error["message"].endswith(".")
+    assert set(written(jp_data_dir)) == {"my-spark", "taken"}
+
+
+async def test_a_move_needs_the_version_that_it_means(
+    call: Call, config: dict[str, Any], jp_data_dir: Path
+) -> None:
+    await call("POST", "kernels", config)
+    route, wish = "kernels/user/my-spark/move", {"name": "other"}
+    assert (await call("POST", route, wish))[0] == 400
+    assert (await call("POST", route, wish, headers={"If-Match": '"old"'}))[0] == 412
+    assert (await call("POST", "kernels/user/none/move", wish, headers={"If-Match": "x"}))[0] == 404
+    assert written(jp_data_dir) == ["my-spark"]
+
+
+@pytest.fixture
+def opened(environment: Path, jp_env_jupyter_path: Path) -> Iterator[None]:
+    """Folders that are as open as those of a machine; pytest's are closed to others."""
+    paths = [*environment.parents[:3], environment, jp_env_jupyter_path]
+    paths.append(jp_env_jupyter_path.parent)
+    before = {path: path.stat().st_mode for path in paths}
+    for path in paths:
+        path.chmod(0o755)
+    yield
+    for path, mode in before.items():
+        path.chmod(mode)
+
+
+async def test_what_others_could_not_start_is_not_promoted(
+    call: Call,
+    config: dict[str, Any],
+    environment: Path,
+    jp_env_jupyter_path: Path,
+    shared: str,
+    opened: None,
+) -> None:
+    closed = environment / "bin"
+    closed.chmod(0o700)
+    _, kernel = await call("POST", "kernels", config)
+    match = {"If-Match": kernel["etag"]}
+    route = "kernels/user/my-spark/move"
+    status, error = await call("POST", route, {"place": shared}, headers=match)
+    assert (status, error["errors"][0]["field"]) == (422, "environment")
+    assert f"{closed} is closed to them" in error["message"]
+    assert (await call("GET", route.removesuffix("/move")))[0] == 200
+    closed.chmod(0o755)
+    assert (await call("POST", route, {"place": shared}, headers=match))[0] == 201
+
+
+async def test_what_was_written_by_hand_is_shown_copied_and_exported_only(
+    call: Call, config: dict[str, Any], jp_data_dir: Path
+) -> None:
+    hand = jp_data_dir / "kernels" / "by_hand"
+    hand.mkdir(parents=True)
+    spec = {
+        "argv": [f"{config['environment']}/bin/python", "-m", "ipykernel"],
+        "display_name": "By Hand",
+        "language": "python",
+        "env": {"PYSPARK_SUBMIT_ARGS": "--master yarn pyspark-shell"},
+    }
+    (hand / "kernel.json").write_text(json.dumps(spec))
+    (kernel,) = (await call("GET", "kernels"))[1]
+    assert (kernel["ours"], kernel["writable"], kernel["broken"]) == (False, False, None)
+    route, match = "kernels/user/by_hand", {"If-Match": kernel["etag"]}
+    moving = await call("POST", f"{route}/move", {"name": "x"}, headers=match)
+    editing = await call("PUT", route, kernel["config"], headers=match)
+    testing = await call("POST", f"{route}/test")
+    for status, _ in (moving, editing, testing, await call("DELETE", route)):
+        assert status == 403
+    assert json.loads((hand / "kernel.json").read_text()) == spec
+    status, exported = await call("GET", f"{route}/export", params={"format": "spark-submit"})
+    assert (status, "--master yarn" in exported["text"]) == (200, True)
+    copy = {**kernel["config"], "name": "copied", "display_name": "Copied"}
+    assert (await call("POST", "kernels", copy))[0] == 201
+
+
+async def test_a_kernel_goes_out_and_comes_back(call: Call, config: dict[str, Any]) -> None:
+    given = {**config, "conf": {"spark.a": "b c"}, "env": {"X": "$Y"}, "executor_memory": "4g"}
+    _, kernel = await call("POST", "kernels", given)
+    status, exported = await call("GET", "kernels/user/my-spark/export")
+    assert (status, exported["format"]) == (200, "kernel")
+    status, found = await call("POST", "import", {"text": exported["text"]})
+    assert (status, found["remarks"]) == (200, [])
+    assert {**found["config"], "place": "user"} == kernel["config"]
+    assert (await call("GET", "kernels/user/my-spark/export", params={"format": "x"}))[0] == 400
+    assert (await call("GET", "kernels/user/none/export"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"text": 1}, [], {"text": ""}, {"text": "ls"}, {"text": "{" * 1000}]
+)
+async def test_text_that_describes_no_kernel_is_refused(call: Call, body: Any) -> None:
+    status, error = await call("POST", "import", body)
+    assert status == 400
+    assert error["message"].endswith(".")
+
+
 # --- who may ------------------------------------------------------------------------------------
 
 
@@ -362,6 +604,60 @@ async def test_nobody_gets_in_without_a_token(
     assert caught.value.code == 403
 
 
+async def test_a_cluster_tells_its_figures_or_that_it_does_not_answer(call: Call) -> None:
+    status, report = await call("POST", "cluster", {"master": "local-cluster[2,1,1024]"})
+    assert (status, report["fit"]["now"], report["capacity"]["node_count"]) == (200, 2, 2)
+    conf = {"spark.master.ui.port": str(free_port())}
+    dead = {"master": "spark://127.0.0.1:7077", "conf": conf}
+    status, report = await call("POST", "cluster", dead)
+    assert (status, report["capacity"]) == (200, None)
+    assert "refuses the connection" in report["problem"]
+    status, error = await call("POST", "cluster", {"master": "nonsense"})
+    assert (status, error["errors"][0]["field"]) == (400, "master")
+
+
+async def test_an_effective_configuration_says_where_values_come_from(
+    call: Call, config: dict[str, Any], spark_home: Path
+) -> None:
+    (spark_home / "conf").mkdir()
+    (spark_home / "conf" / "spark-defaults.conf").write_text("spark.ui.port 1\nspark.my.token x")
+    draft = {**config, "display_name": "", "spark_home": str(spark_home), "cores_max": 2}
+    status, found = await call("POST", "effective", draft)
+    assert (status, found["spark_version"]) == (200, None)
+    rows = {row["key"]: row for row in found["rows"]}
+    assert (rows["spark.cores.max"]["value"], rows["spark.cores.max"]["origin"]) == ("2", "form")
+    assert rows["spark.ui.port"]["origin"] == "spark-defaults.conf"
+    assert rows["spark.my.token"]["value"] == "*********(redacted)"
+    assert rows["spark.executorEnv.PYTHONHASHSEED"]["origin"] == "launcher"
+    status, error = await call("POST", "effective", {**draft, "environment": "/none"})
+    assert (status, error["errors"][0]["field"]) == (422, "environment")
+
+
+async def test_what_has_no_jars_is_not_asked_for_its_settings(
+    call: Call, config: dict[str, Any]
+) -> None:
+    status, error = await call("POST", "settings", config)
+    assert (status, error["errors"][0]["field"]) == (422, "environment")
+    assert "holds no jars of Spark" in error["message"]
+    assert (await call("POST", "settings", []))[0] == 400
+    assert (await call("POST", "settings", {}))[1]["errors"][0]["field"] == "environment"
+
+
+async def test_two_kernels_are_compared(call: Call, config: dict[str, Any]) -> None:
+    for name in ("a", "b"):
+        await call("POST", "kernels", {**config, "display_name": name, "conf": {"spark.x": name}})
+    left, right = ({"place": "user", "name": name} for name in ("a", "b"))
+    status, found = await call("POST", "compare", {"left": left, "right": right})
+    assert status == 200
+    assert [row["field"] for row in found["rows"] if not row["same"]] == ["display_name", "spark.x"]
+    missing = {"left": left, "right": {**right, "name": "c"}}
+    assert (await call("POST", "compare", missing))[0] == 404
+    bodies: list[object] = [{}, [], {"left": left}, {"left": left, "right": {"name": 1}}]
+    for wrong in bodies:
+        status, error = await call("POST", "compare", wrong)
+        assert (status, "Send left and right" in error["message"]) == (400, True)
+
+
 @pytest.mark.parametrize(("route", "verb"), VERBS)
 async def test_the_authorizer_is_asked_by_name_and_obeyed(
     call: Call, route: str, verb: str, monkeypatch: pytest.MonkeyPatch, jp_data_dir: Path
@@ -369,7 +665,11 @@ async def test_the_authorizer_is_asked_by_name_and_obeyed(
     monkeypatch.setattr(Recorder, "asked", [])
     monkeypatch.setattr(Recorder, "deny", True)
     assert (await call(verb.upper(), path_of(route)))[0] == 403
-    action = "read" if verb == "get" or route == "preview" else "write"
+    asks = route in ("preview", "effective", "compare", "import")
+    action = "read" if verb == "get" or asks else "write"
+    # They reach into the network, or start a Spark.
+    runs = route in ("cluster", "settings") or route.endswith("test")
+    action = "execute" if runs else action
     assert Recorder.asked == [(action, "pyspark_kernels")]
     assert written(jp_data_dir) == []
 

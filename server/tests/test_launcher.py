@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 from kernels import (
+    SHORT_LIVED,
     RunningKernel,
     comm_messages,
     free_port,
@@ -24,7 +27,17 @@ from kernels import (
 
 from jupyterlab_pyspark_kernels import launcher
 from jupyterlab_pyspark_kernels.config import read_config
-from jupyterlab_pyspark_kernels.launcher import SparkStart, Status, names_spark
+from jupyterlab_pyspark_kernels.doctor import diagnose, read_left
+from jupyterlab_pyspark_kernels.flight import KERNEL_FILES
+from jupyterlab_pyspark_kernels.launcher import (
+    OWN_DIRECTORY,
+    SparkStart,
+    SparkStartError,
+    Status,
+    memory_of,
+    names_spark,
+    probe,
+)
 from jupyterlab_pyspark_kernels.render import render
 
 Make = Callable[..., Path]
@@ -43,7 +56,8 @@ def make_kernel(
         directory.mkdir()
         spec = render(read_config({"name": name, **data}), "tester")
         (directory / "kernel.json").write_text(json.dumps(spec))
-        shutil.copy(launcher.__file__, directory)
+        for file in KERNEL_FILES:
+            shutil.copy(Path(launcher.__file__).with_name(file), directory)
         return kernels
 
     return make
@@ -85,6 +99,12 @@ def test_the_status_tells_every_stage_to_its_owner_alone(kernel: RunningKernel) 
     assert stat.S_IMODE(kernel.status_file.parent.stat().st_mode) == 0o700
     for file in kernel.status_file.parent.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_notebook_is_remembered_as_the_kernels_last_use(kernel: RunningKernel) -> None:
+    (memory,) = (kernel.runtime / "data" / OWN_DIRECTORY / "kernels").iterdir()
+    assert Path(memory.read_text()) == (kernel.runtime / "linked" / "shared").resolve()
+    assert memory.stem == memory_of(str(kernel.runtime / "linked" / "shared")).name
 
 
 def test_sparks_own_messages_go_to_the_log_and_not_into_the_notebook(kernel: RunningKernel) -> None:
@@ -246,7 +266,7 @@ def test_a_dead_master_is_told_at_once(make_kernel: Make, tmp_path: Path) -> Non
     with running(make_kernel("dead", master=master), "dead", tmp_path) as started:
         status = started.wait_for_stage("failed")
         assert status["stages"]["failed"] < 15
-        cause = f"No Spark master answers at {master} (connection refused)."
+        cause = f"Nobody listens at {master}."
         assert status["cause"].startswith(cause)
         told = started.run("1 + 1")
         assert told.status == "ok"
@@ -256,6 +276,61 @@ def test_a_dead_master_is_told_at_once(make_kernel: Make, tmp_path: Path) -> Non
         assert touched.error == "SparkStartError"
         assert cause in touched.traceback[0]
         assert len(touched.traceback) < 30
+
+
+def test_a_master_that_never_answers_is_told(make_kernel: Make, tmp_path: Path) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(5)
+        master = f"spark://127.0.0.1:{listening.getsockname()[1]}"
+        with running(make_kernel("hangs", master=master), "hangs", tmp_path) as started:
+            cause = f"The Spark master at {master} accepts connections and never answers."
+            touched = started.run("spark.range(1)")
+            assert touched.error == "SparkStartError"
+            assert cause in touched.traceback[0]
+            status = started.status()
+            assert status["cause"].startswith(cause)
+            assert status["stages"]["failed"] < 20
+
+
+def test_a_real_spark_connect_server_is_not_taken_for_silent(
+    pyspark_environment: Path, tmp_path: Path
+) -> None:
+    (spark,) = pyspark_environment.glob("lib/python3*/site-packages/pyspark")
+    port = free_port()
+    conf = {
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": port,
+        "spark.ui.enabled": "false",
+    }
+    options = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
+    server = "org.apache.spark.sql.connect.service.SparkConnectServer"
+    start = [f"{spark}/bin/spark-submit", "--master", "local[1]", *options, "--class", server]
+    env = {
+        **os.environ,
+        "SPARK_HOME": str(spark),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "JAVA_TOOL_OPTIONS": SHORT_LIVED,
+    }
+
+    def answers() -> bool:
+        try:
+            probe(f"sc://127.0.0.1:{port}/;user_id=me")
+        except SparkStartError as error:
+            # Until it listens.
+            assert "connection refused" in str(error)
+            return False
+        return True
+
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*start, "spark-internal"], cwd=tmp_path, env=env, stdout=log, stderr=log
+        )
+    try:
+        wait_until(answers)
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def failure(
@@ -278,7 +353,29 @@ def test_no_java_is_told(make_kernel: Make, tmp_path: Path) -> None:
             (tools / tool).symlink_to(found)
     env = {**os.environ, "PATH": str(tools)}
     env.pop("JAVA_HOME", None)
-    assert failure(make_kernel, tmp_path, env).startswith("There is no Java.")
+    assert failure(make_kernel, tmp_path, env).startswith(
+        "There is no Java where Spark looks for it. Install"
+    )
+
+
+def test_the_end_of_sparks_jvm_is_told(make_kernel: Make, tmp_path: Path) -> None:
+    with running(make_kernel("lost", master="local[1]"), "lost", tmp_path) as started:
+        halt = "spark._jvm.java.lang.Runtime.getRuntime().halt(3)"
+        assert started.run(halt).status == "error"
+        cause = "Spark's JVM ended with the exit code 3. Restart the kernel. "
+        assert started.wait_for_stage("failed")["cause"].startswith(cause)
+        assert started.value("1 + 1") == "2"
+        (found,) = diagnose(*read_left(started.status_file))
+        assert started.status()["cause"] == f"{found.cause} {found.fix}"
+
+
+def test_a_jvm_that_is_killed_is_told(make_kernel: Make, tmp_path: Path) -> None:
+    with running(make_kernel("killed", master="local[1]"), "killed", tmp_path) as started:
+        started.value("spark.range(3).count()")
+        (java,) = [pid for pid in started.processes() if "java" in os.readlink(f"/proc/{pid}/exe")]
+        os.kill(java, signal.SIGKILL)
+        cause = "Spark's JVM was killed: mostly because this machine had no memory left. "
+        assert started.wait_for_stage("failed")["cause"].startswith(cause)
 
 
 def test_a_spark_home_without_spark_is_told(make_kernel: Make, tmp_path: Path) -> None:
@@ -289,7 +386,7 @@ def test_a_spark_home_without_spark_is_told(make_kernel: Make, tmp_path: Path) -
 def test_an_environment_without_pyspark_is_told(make_kernel: Make, tmp_path: Path) -> None:
     # This very environment has ipykernel, and no PySpark.
     cause = failure(make_kernel, tmp_path, environment=sys.prefix)
-    assert "has no py4j. Install it with:" in cause or "has no pyspark. Install" in cause
+    assert "has no py4j. Install pyspark" in cause or "has no pyspark. Install pyspark" in cause
 
 
 def test_a_malformed_setting_is_told(make_kernel: Make, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +169,15 @@ def test_an_undo_leaves_the_files_of_others_alone(place: Place) -> None:
     assert stat.S_IMODE(script.stat().st_mode) == 0o755
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"action": "move", "name": "k"}'])
+def test_a_change_that_was_tampered_with_is_no_undo(place: Place, text: str) -> None:
+    for name in ("k", "l"):
+        store.create(place, name, FILES)
+        store.delete(place, name)
+    (area_path(place) / "undo" / store.undos(place)[0].entry / "about.json").write_text(text)
+    assert [change.name for change in store.undos(place)] == ["k"]
+
+
 def test_the_edit_of_a_kernel_that_is_gone_is_no_undo(place: Place) -> None:
     store.create(place, "k", FILES)
     store.replace(place, "k", {**FILES, "kernel.json": b"{}"}, store.read(place, "k").etag)
@@ -305,6 +315,7 @@ def test_a_pipe_in_place_of_a_kernel_does_not_hang(place: Place) -> None:
 CREATE_MANY = """
 import sys
 from pathlib import Path
+from typing import Any
 from jupyterlab_pyspark_kernels import store
 from jupyterlab_pyspark_kernels.area import area_path
 from jupyterlab_pyspark_kernels.errors import Taken
@@ -369,6 +380,7 @@ def test_readers_never_miss_a_kernel_that_is_edited(place: Place) -> None:
 CREATE_FOREVER = """
 import sys
 from pathlib import Path
+from typing import Any
 from jupyterlab_pyspark_kernels import store
 from jupyterlab_pyspark_kernels.area import area_path
 from jupyterlab_pyspark_kernels.places import directory_place
@@ -446,3 +458,203 @@ def test_a_full_or_read_only_disk_is_told(tmp_path: Path, options: str) -> None:
         assert not (disk / "kernels" / "k").exists()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+# --- moving -------------------------------------------------------------------------------------
+
+MOVED = {**FILES, "kernel.json": b'{"v": 2}'}
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Place:
+    return directory_place(tmp_path / "other" / "kernels")
+
+
+@pytest.fixture(params=["rename", "move"])
+def to(request: pytest.FixtureRequest, place: Place, other: Place) -> Place:
+    """Where the kernel goes: within its place, and to another one."""
+    return place if request.param == "rename" else other
+
+
+def moved(place: Place, to: Place, etag: str | None = None) -> None:
+    etag = etag or store.read(place, "k").etag
+    if to == place:
+        store.rename(place, "k", "new", MOVED, etag)
+    else:
+        store.move(place, "k", to, "new", MOVED, etag)
+
+
+def test_a_kernel_is_moved_and_one_undo_brings_it_back(place: Place, to: Place) -> None:
+    store.create(place, "k", FILES)
+    (place.kernels / "k" / "start.sh").write_text("theirs")
+    before = tree(place.kernels)
+    moved(place, to)
+    assert not store.exists(place, "k")
+    assert store.read(to, "new").spec == {"v": 2}
+    assert (to.kernels / "new" / "start.sh").read_text() == "theirs"
+    for path in (to.kernels / "new").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert stat.S_IMODE((to.kernels / "new").stat().st_mode) == 0o755
+    (change,) = store.undos(place)
+    assert change.concerns(to, "new")
+    assert change.concerns(place, "k")
+    assert not change.concerns(place, "other")
+    store.undo(change)
+    assert tree(place.kernels) == before
+    assert store.names(to) == (["k"] if to == place else [])
+    assert store.undos(place) == []
+
+
+def test_a_move_never_overwrites(place: Place, to: Place) -> None:
+    store.create(place, "k", FILES)
+    (to.kernels / "new").mkdir(parents=True)
+    with pytest.raises(Taken):
+        moved(place, to)
+    assert store.read(place, "k").spec == {"v": 1}
+    assert list((to.kernels / "new").iterdir()) == []
+    assert store.undos(place) == []
+
+
+def test_a_move_of_another_version_is_refused(place: Place, to: Place) -> None:
+    store.create(place, "k", FILES)
+    with pytest.raises(EditedMeanwhile):
+        moved(place, to, "another")
+    assert (store.names(place), store.exists(to, "new")) == (["k"], False)
+
+
+def test_a_kernel_that_changes_while_it_is_moved_stays(
+    place: Place, other: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(place, "k", FILES)
+    create = store.create
+
+    def meanwhile(to: Place, name: str, files: Any) -> None:
+        create(to, name, files)
+        (place.kernels / "k" / "kernel.json").write_text('{"by": "hand"}')
+
+    monkeypatch.setattr(store, "create", meanwhile)
+    with pytest.raises(EditedMeanwhile):
+        moved(place, other)
+    assert store.read(place, "k").spec == {"by": "hand"}
+    assert store.names(other) == []
+
+
+def test_a_move_is_not_taken_back_over_what_others_did(place: Place, to: Place) -> None:
+    store.create(place, "k", FILES)
+    moved(place, to)
+    file = to.kernels / "new" / "kernel.json"
+    for content in ('{"by": "hand"}', "{"):
+        file.write_text(content)
+        with pytest.raises(EditedMeanwhile, match="by other means"):
+            store.undo(store.undos(place)[0])
+        assert file.read_text() == content
+    file.write_bytes(MOVED["kernel.json"])
+    store.create(place, "k", {"kernel.json": b'{"newer": true}'})
+    with pytest.raises(Taken):
+        store.undo(store.undos(place)[0])
+    assert store.read(place, "k").spec == {"newer": True}
+    assert store.read(to, "new").spec == {"v": 2}
+    shutil.rmtree(to.kernels / "new")
+    assert store.undos(place) == []
+
+
+def test_what_is_more_than_files_stays(place: Place, other: Place) -> None:
+    store.create(place, "k", FILES)
+    (place.kernels / "k" / "folder").mkdir()
+    with pytest.raises(NotAllowed, match="folder is no plain file"):
+        moved(place, other)
+    assert store.names(other) == []
+    moved(place, place)
+    assert (place.kernels / "new" / "folder").is_dir()
+
+
+def test_a_move_that_fails_leaves_the_old_one(
+    place: Place, to: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(place, "k", FILES)
+    before = tree(place.kernels)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    # A rename writes over the files one by one; a move has the old one renamed to the undos.
+    if to == place:
+        monkeypatch.setattr(os, "replace", full)
+    else:
+        monkeypatch.setattr(store, "_put_away", full)
+    with pytest.raises(DiskFull):
+        moved(place, to)
+    assert tree(place.kernels) == before
+    assert (store.undos(place), store.exists(to, "new")) == ([], False)
+
+
+_STEPS = ("mkdir", "open", "rename", "replace", "fsync", "unlink", "rmdir", "fchmod")
+
+
+def killed_at(step: int, work: Callable[[], None]) -> bool:
+    """Do something in a process that is killed before its n-th change of the disk.
+
+    Returns:
+        whether it came to its end before that.
+
+    """
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def counted(function: Any) -> Any:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                nonlocal left
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 1
+                return function(*args, **kwargs)
+
+            return call
+
+        for name in _STEPS:
+            setattr(os, name, counted(getattr(os, name)))
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return False
+    assert os.WEXITSTATUS(status) == 0
+    return True
+
+
+@pytest.mark.parametrize("taking_back", [False, True])
+@pytest.mark.parametrize("across", [False, True])
+def test_a_move_that_is_killed_at_any_step_leaves_a_whole_kernel(
+    tmp_path: Path, across: bool, taking_back: bool
+) -> None:
+    for step in range(1000):
+        place = directory_place(tmp_path / str(step) / "data" / "kernels")
+        to = directory_place(tmp_path / str(step) / "other" / "kernels") if across else place
+        store.create(place, "k", FILES)
+        if taking_back:
+            moved(place, to)
+            change = store.undos(place)[0]
+            done = killed_at(step, lambda change=change: store.undo(change))  # type: ignore[misc]
+        else:
+            done = killed_at(step, lambda place=place, to=to: moved(place, to))  # type: ignore[misc]
+        left = [(one, name) for one, name in ((place, "k"), (to, "new")) if store.exists(one, name)]
+        # Across places it may be in both for a moment.
+        assert len(left) in ((1, 2) if across else (1,))
+        for one, name in left:
+            assert store.read(one, name).spec in ({"v": 1}, {"v": 2})
+            assert {path.name for path in (one.kernels / name).iterdir()} == set(FILES)
+        for one in (place, to):
+            assert set(store.names(one)) <= {"k", "new"}
+            store.create(one, "after", FILES)
+            store.delete(one, "after")
+            assert list((area_path(one) / "staging").iterdir()) == []
+        if done:
+            break
+    assert done
+    assert step > 10
+    assert left == [(place, "k") if taking_back else (to, "new")]

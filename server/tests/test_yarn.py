@@ -6,35 +6,24 @@ do not show whether another user could read what the containers need.
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from carrying import prove, site_packages, with_package
-from kernels import running, wait_until
-from yarn import HadoopCluster, hadoop_cluster
+from flights import Listener, figures
+from kernels import SHORT_LIVED, running, wait_until
+from yarn import HadoopCluster
 
 from jupyterlab_pyspark_kernels.cli import main
-
-SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""Lets a JVM that does little take a third less of the processor."""
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[HadoopCluster]:
-    jars = os.environ.get("PYSPARK_KERNELS_TEST_HADOOP")
-    if not jars:
-        pytest.fail("Set PYSPARK_KERNELS_TEST_HADOOP, or run the tests by `npm test`.")
-    folder = tmp_path_factory.mktemp("hadoop")
-    with hadoop_cluster(pyspark_environment, Path(jars), folder) as started:
-        yield started
+from jupyterlab_pyspark_kernels.config import read_config
+from jupyterlab_pyspark_kernels.flight import Flight, Limits, fly
+from jupyterlab_pyspark_kernels.render import read
 
 
 @pytest.fixture
 def create(
-    cluster: HadoopCluster,
+    yarn: HadoopCluster,
     pyspark_environment: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -48,7 +37,7 @@ def create(
         code = main(
             [
                 *("create", "-k", name, "-e", str(environment), "--spark_master", "yarn"),
-                *("--env", f"HADOOP_CONF_DIR={cluster.conf}", "--env", "SPARK_LOCAL_IP=127.0.0.1"),
+                *("--env", f"HADOOP_CONF_DIR={yarn.conf}", "--env", "SPARK_LOCAL_IP=127.0.0.1"),
                 *("--conf", "spark.driver.host=127.0.0.1"),
                 *("--conf", "spark.driver.bindAddress=127.0.0.1"),
                 *("--conf", f"spark.yarn.jars=local:{jars}/*"),
@@ -81,7 +70,7 @@ def create_carrying(create: Callable[..., Path], carried_environment: Path) -> C
 
 
 def test_a_kernel_counts_on_yarn(
-    cluster: HadoopCluster,
+    yarn: HadoopCluster,
     create: Callable[..., Path],
     pyspark_environment: Path,
     tmp_path: Path,
@@ -89,29 +78,29 @@ def test_a_kernel_counts_on_yarn(
     kernels = create("counts", pyspark_environment, "--executor-instances", "1")
     with running(kernels, "counts", tmp_path) as kernel:
         assert kernel.value("spark.range(1000).count()") == "1000"
-        assert cluster.applications()["counts"]["state"] == "RUNNING"
+        assert yarn.applications()["counts"]["state"] == "RUNNING"
         assert kernel.wait_for_stage("ready")["master"] == "yarn"
         kernel.manager.shutdown_kernel()
-        wait_until(lambda: cluster.applications()["counts"]["state"] == "FINISHED")
+        wait_until(lambda: yarn.applications()["counts"]["state"] == "FINISHED")
 
 
 def test_executors_run_the_environment_that_is_carried(
-    cluster: HadoopCluster, create_carrying: Callable[..., Path], tmp_path: Path
+    yarn: HadoopCluster, create_carrying: Callable[..., Path], tmp_path: Path
 ) -> None:
     kernels = create_carrying(("carries",), 2)
     (archive,) = (kernels.parent / f"pyspark-kernels-archives-{os.getuid()}").glob("*.tar.gz")
     with running(kernels, "carries", tmp_path) as kernel:
         folders = prove(kernel, 2)
-        assert all(folder.is_relative_to(cluster.folder / "node") for folder in folders)
+        assert all(folder.is_relative_to(yarn.folder / "node") for folder in folders)
         # Both executors use the one copy of their node.
-        (copy,) = cluster.localised(archive.name)
+        (copy,) = yarn.localised(archive.name)
         assert {(folder / "environment").resolve() for folder in folders} == {copy}
 
 
 def test_an_archive_on_hdfs_is_localised_once_for_two_kernels(
-    cluster: HadoopCluster, create_carrying: Callable[..., Path], tmp_path: Path
+    yarn: HadoopCluster, create_carrying: Callable[..., Path], tmp_path: Path
 ) -> None:
-    shared = f"{cluster.files}/shared"
+    shared = f"{yarn.files}/shared"
     names = ("earlier", "later")
     kernels = create_carrying(names, 1, "--archive-directory", shared)
     copies = []
@@ -122,8 +111,73 @@ def test_an_archive_on_hdfs_is_localised_once_for_two_kernels(
         assert f"={uri}#environment" in spec["env"]["PYSPARK_SUBMIT_ARGS"]
         with running(kernels, name, tmp_path) as kernel:
             prove(kernel, 1)
-            copies.append(cluster.localised(uri.rpartition("/")[2]))
+            copies.append(yarn.localised(uri.rpartition("/")[2]))
     ((copy,), later) = copies
     assert later == [copy]
     # Everybody may read the archive, so the node keeps it for everybody.
     assert "usercache" not in copy.parts
+
+
+# --- flight tests -------------------------------------------------------------------------------
+
+
+def flown_by(kernels: Path, name: str, limits: Limits) -> Flight:
+    """Fly a kernel that is stored, with limits that the command line does not have."""
+    spec = json.loads((kernels / name / "kernel.json").read_text())
+    config = read_config({**read(spec), "name": name})
+    return fly(spec, Listener(), limits, config=config)
+
+
+def test_a_flight_passes_on_yarn(
+    yarn: HadoopCluster,
+    create: Callable[..., Path],
+    pyspark_environment: Path,
+    run: Callable[..., tuple[int, str, str]],
+    record_property: Callable[[str, object], None],
+) -> None:
+    create("flies", pyspark_environment, "--executor-instances", "2")
+    run("list")
+    code, printed, _ = run("test", "flies", "--json")
+    flown = Flight.model_validate_json(printed)
+    record_property("flight", figures(flown))
+    assert code == 0, flown
+    assert len(flown.executors) == 2
+    assert all(executor.way_back_seconds is not None for executor in flown.executors)
+    wait_until(lambda: yarn.applications()["flies"]["state"] == "FINISHED")
+
+
+def test_an_executor_that_yarn_never_gives_is_told(
+    create: Callable[..., Path],
+    pyspark_environment: Path,
+    run: Callable[..., tuple[int, str, str]],
+    record_property: Callable[[str, object], None],
+) -> None:
+    create("big", pyspark_environment, "--executor-memory", "64g")
+    run("list")
+    code, printed, _ = run("test", "big", "--json")
+    flown = Flight.model_validate_json(printed)
+    record_property("flight", figures(flown))
+    assert code == 1
+    (found,) = flown.diagnoses
+    assert (found.rule, found.remedy) == ("executor-too-big", "lower-executor")
+    assert found.cause == "An executor with 65536 MB is more than the cluster allows, 4096 MB."
+    assert "above the max threshold" in found.evidence
+
+
+def test_a_full_yarn_is_told(
+    create: Callable[..., Path],
+    pyspark_environment: Path,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    # Of 4096 MiB one takes 768 for its application master and 2432 for its executor, and what is
+    # left is enough for another application master, and not for an executor of 1024.
+    greedy = ("--executor-instances", "1", "--executor-memory", "2g")
+    kernels = create("greedy", pyspark_environment, *greedy)
+    create("waits", pyspark_environment, "--executor-instances", "1")
+    with running(kernels, "greedy", tmp_path) as kernel:
+        assert kernel.value("spark.range(10).count()") == "10"
+        flown = flown_by(kernels, "waits", Limits(executors=8))
+    record_property("flight", figures(flown))
+    (found,) = flown.diagnoses
+    assert (found.rule, found.remedy) == ("no-free-cores", "limit-cores")
