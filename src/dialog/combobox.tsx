@@ -174,7 +174,7 @@ export function Combobox<T>(props: IComboboxProps<T>): JSX.Element {
   );
 }
 
-function Item(props: {
+export function Item(props: {
   id: string;
   isActive: boolean;
   isChosen: boolean;
@@ -207,7 +207,7 @@ function Item(props: {
 /**
  * A box at a field that nothing cuts off and that moves nothing else.
  */
-function Popup(props: {
+export function Popup(props: {
   anchor: React.RefObject<HTMLElement>;
   children: React.ReactNode;
 }): JSX.Element {

@@ -1,5 +1,6 @@
 import { FormComponent, VDomRenderer } from '@jupyterlab/ui-components';
 import type { ReadonlyJSONObject } from '@lumino/coreutils';
+import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 import type { ErrorSchema, RJSFSchema, UiSchema } from '@rjsf/utils';
 // This module is loaded with the dialog, not before.
@@ -7,8 +8,11 @@ import type { ErrorSchema, RJSFSchema, UiSchema } from '@rjsf/utils';
 import { customizeValidator } from '@rjsf/validator-ajv8';
 import * as React from 'react';
 import { flushSync } from 'react-dom';
-import type { Preview } from '../api';
+import type { Diagnosis, Preview } from '../api';
+import { TrialPanel } from '../flight/panel';
+import type { IRemedyButton } from '../remedies';
 import { TaskProgress } from '../tasks/progress';
+import { EffectiveSection } from './effective';
 import { EnvironmentWidget } from './environment';
 import type { FormModel } from './model';
 import {
@@ -18,6 +22,7 @@ import {
   ObjectFieldTemplate,
   Paragraphs
 } from './templates';
+import { SettingsWidget } from './settings';
 import { schemaText, type Values } from './values';
 import {
   CheckboxWidget,
@@ -35,7 +40,25 @@ const WIDGETS = {
   checkbox: CheckboxWidget,
   environment: EnvironmentWidget,
   lines: LinesWidget,
-  place: PlaceWidget
+  place: PlaceWidget,
+  settings: SettingsWidget
+};
+
+/**
+ * The field that each remedy is a change of.
+ */
+const REMEDIED: Record<string, string> = {
+  'install-ipykernel': 'environment',
+  'choose-environment': 'environment',
+  'choose-spark-home': 'spark_home',
+  'choose-java': 'env',
+  carry: 'carry',
+  'edit-settings': 'conf',
+  'edit-master': 'master',
+  'edit-memory': 'driver_memory',
+  'lower-executor': 'executor_memory',
+  'limit-cores': 'cores_max',
+  'set-driver-host': 'conf'
 };
 
 /**
@@ -54,6 +77,11 @@ export class KernelForm extends VDomRenderer<FormModel> {
   }
 
   /**
+   * The button that begins a test. It is outside of the form.
+   */
+  testButton: HTMLElement | null = null;
+
+  /**
    * Put the cursor into the first field that is wrong.
    *
    * @returns whether there is one.
@@ -64,12 +92,13 @@ export class KernelForm extends VDomRenderer<FormModel> {
     const wrong = this.node.querySelector<HTMLElement>(
       '[aria-invalid="true"]:enabled'
     );
-    const folded = wrong?.closest('details');
-    if (folded) {
-      folded.open = true;
-    }
-    wrong?.focus();
+    goTo(wrong);
     return wrong !== null;
+  }
+
+  protected onAfterAttach(message: Message): void {
+    // The dialog looks for an input to put the cursor into, so there has to be one by then.
+    flushSync(() => super.onAfterAttach(message));
   }
 
   protected render(): JSX.Element {
@@ -86,6 +115,9 @@ export class KernelForm extends VDomRenderer<FormModel> {
       archive: model.kernel?.archive ?? null,
       places,
       advice,
+      catalogue: model.catalogue,
+      readSettings: model.readSettings,
+      figures: model.figures,
       showsAdvanced,
       makeReady: model.makeReady,
       cancelReadying: model.cancelReadying,
@@ -115,6 +147,11 @@ export class KernelForm extends VDomRenderer<FormModel> {
             onChange={this._onChange}
             onBlur={this._onBlur}
           />
+          <EffectiveSection
+            load={model.loadEffective}
+            revision={model.preview}
+            trans={trans}
+          />
           <KernelPreview preview={model.preview} trans={trans} />
         </div>
         <div
@@ -123,6 +160,18 @@ export class KernelForm extends VDomRenderer<FormModel> {
         >
           <Paragraphs texts={general.map(({ message }) => message)} />
         </div>
+        {!writing && (
+          <TrialPanel
+            task={model.testing}
+            tested={model.tested}
+            isOfOthers={model.isTestOfOthers}
+            trans={trans}
+            onCancel={model.cancelTest}
+            onHide={model.hideTest}
+            onRemedy={this._remedy}
+            home={this.testButton}
+          />
+        )}
         {writing && (
           <div className="jp-PySparkKernels-writing">
             <TaskProgress
@@ -151,7 +200,34 @@ export class KernelForm extends VDomRenderer<FormModel> {
 
   private readonly _onBlur = (): void => this.model.leave();
 
+  /**
+   * Nothing is written yet, so a remedy is a change of a field.
+   */
+  private readonly _remedy = ({ remedy }: Diagnosis): IRemedyButton | null => {
+    const { schema, trans } = this.model;
+    const field = REMEDIED[remedy ?? ''];
+    if (!(field in schema.properties)) {
+      return null;
+    }
+    const title = schemaText(schema.properties[field].title ?? field, trans);
+    return {
+      label: trans.__('Go to “%1”', title),
+      run: async () => goTo(this.node.querySelector(`#${ID_PREFIX}_${field}`))
+    };
+  };
+
   private readonly _schema: RJSFSchema;
+}
+
+/**
+ * Put the cursor into an input, be it folded away.
+ */
+function goTo(input: HTMLElement | null): void {
+  const folded = input?.closest('details');
+  if (folded) {
+    folded.open = true;
+  }
+  input?.focus();
 }
 
 /**
@@ -188,7 +264,7 @@ function layout(model: FormModel): UiSchema<ReadonlyJSONObject> {
       short: type === 'integer' || field.endsWith('_memory')
     };
     if (type === 'object') {
-      options.widget = 'lines';
+      options.widget = field === 'conf' ? 'settings' : 'lines';
     } else if (type === 'boolean') {
       options.widget = 'checkbox';
     } else if (field in WIDGETS) {

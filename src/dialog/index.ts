@@ -10,9 +10,11 @@ import { FormModel, type IFormOptions } from './model';
 import '../../style/base.css';
 
 /**
- * The index of the button that writes the kernel.
+ * The indices of the buttons that close the dialog, that test the kernel, and that write it.
  */
-const ACCEPT = 1;
+const CANCEL = 0;
+const TEST = 1;
+const ACCEPT = 2;
 
 /**
  * What has this attribute takes Escape and Enter for itself.
@@ -59,6 +61,14 @@ class KernelDialog extends Dialog<void> {
       body: form,
       buttons: [
         Dialog.cancelButton({ label: trans.__('Cancel') }),
+        Dialog.createButton({
+          label: trans.__('Test'),
+          caption: trans.__(
+            'Start this kernel for a trial, without writing it, and let every executor do something'
+          ),
+          // It does not look like the button that ends the dialog.
+          accept: false
+        }),
         Dialog.okButton({ label: labels.idle })
       ],
       defaultButton: ACCEPT,
@@ -67,6 +77,7 @@ class KernelDialog extends Dialog<void> {
     this._form = form;
     this._model = model;
     this._labels = labels;
+    form.testButton = this._buttonAt(TEST);
     this.addClass('jp-PySparkKernels-Dialog');
     this.node.setAttribute('aria-label', title);
     model.stateChanged.connect(this._showBusy, this);
@@ -90,6 +101,8 @@ class KernelDialog extends Dialog<void> {
   resolve(index: number = ACCEPT): void {
     if (index === ACCEPT) {
       void this._submit();
+    } else if (index === TEST) {
+      void this._test();
     } else {
       super.resolve(index);
     }
@@ -134,14 +147,26 @@ class KernelDialog extends Dialog<void> {
     }
   }
 
+  private async _test(): Promise<void> {
+    const model = this._model;
+    if (!model.isBusy && !(await model.test()) && !this.isDisposed) {
+      this._form.focusFirstError();
+    }
+  }
+
   private _showBusy(): void {
-    const { isBusy, writing, trans } = this._model;
+    const { isBusy, isTesting, writing, trans } = this._model;
     const button = this._button;
+    // A disabled button would lose the focus, and with it the keys of the dialog.
+    this._buttonAt(TEST)?.setAttribute(
+      'aria-disabled',
+      String(isBusy || isTesting)
+    );
     if (button && button.disabled !== isBusy) {
       button.disabled = isBusy;
       setLabel(button, isBusy ? this._labels.busy : this._labels.idle);
     }
-    const close = this.node.querySelector('.jp-Dialog-button.jp-mod-reject');
+    const close = this._buttonAt(CANCEL);
     const isWriting = writing !== null;
     if (close && isWriting !== this._isWriting) {
       this._isWriting = isWriting;
@@ -151,7 +176,13 @@ class KernelDialog extends Dialog<void> {
   }
 
   private get _button(): HTMLButtonElement | null {
-    return this.node.querySelector('.jp-Dialog-button.jp-mod-accept');
+    return this._buttonAt(ACCEPT);
+  }
+
+  private _buttonAt(index: number): HTMLButtonElement | null {
+    const buttons =
+      this.node.querySelectorAll<HTMLButtonElement>('.jp-Dialog-button');
+    return buttons[index] ?? null;
   }
 
   private readonly _form: KernelForm;

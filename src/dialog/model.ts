@@ -6,6 +6,7 @@ import { Debouncer } from '@lumino/polling';
 import {
   type Api,
   ApiError,
+  type Effective,
   type Environment,
   type Environments,
   type Form,
@@ -17,8 +18,11 @@ import {
   type Task
 } from '../api';
 import { explain } from '../explain';
+import { type ITested, Trial } from '../flight/trial';
 import { type ITaskView, TaskModel } from '../tasks/model';
 import { shownTasks } from '../tasks/shown';
+import { CatalogueReader, type ICatalogueView } from './catalogue';
+import { Figures, type IFiguresView, isAskedAbout } from './figures';
 import {
   type IConfigSchema,
   missingFields,
@@ -31,6 +35,17 @@ import {
 
 const CHECK_DELAY_MS = 300;
 const TAKEN = 409;
+
+/**
+ * The fields that can name a host. The cluster is asked about amounts while they are typed, but a
+ * name that is half typed is another host's: of these fields only when they are left.
+ */
+const NAMING_HOSTS = ['master', 'conf', 'env'];
+
+/**
+ * The fields that no test depends on.
+ */
+const NAMES = ['display_name', 'name'];
 
 /**
  * What a form is about and begins with.
@@ -64,8 +79,19 @@ export class FormModel extends VDomModel {
     this.uiSchema = form.uiSchema;
     this.places = form.places;
     this.kernel = kernel;
+    this._catalogue = new CatalogueReader({ api, events, trans }, () => {
+      // What is known now may be worth a hint.
+      this._checkSoon();
+      this.stateChanged.emit();
+    });
     this._values = initialValues(options, this.schema);
     this.opensAdvanced = this._surprising(options.args ?? {});
+    this._figures = new Figures(api, trans, this._emit);
+    this._trial = new Trial({ api, events, trans }, this._emit);
+    this._isUnseen = Object.keys(
+      toValues(options.args ?? {}, this.schema)
+    ).some(field => this._isAskedAbout(field));
+    this._askCluster();
     this._checkSoon();
   }
 
@@ -141,8 +167,70 @@ export class FormModel extends VDomModel {
   }
 
   get advice(): readonly Remark[] {
-    return this._preview?.advice ?? [];
+    const { report } = this._figures.view;
+    return [...(this._preview?.advice ?? []), ...(report?.fit?.advice ?? [])];
   }
+
+  /**
+   * What the kernel's cluster has free.
+   */
+  get figures(): IFiguresView {
+    return this._figures.view;
+  }
+
+  /**
+   * Whether the kernel is being tested.
+   */
+  get isTesting(): boolean {
+    return this._trial.isRunning;
+  }
+
+  /**
+   * How far the test is; null when none goes on.
+   */
+  get testing(): ITaskView | null {
+    return this._trial.task;
+  }
+
+  /**
+   * What came of the last test; null when there is nothing to show.
+   */
+  get tested(): ITested | null {
+    return this._trial.tested;
+  }
+
+  /**
+   * Whether the last test was of other values than those that stand in the inputs.
+   */
+  get isTestOfOthers(): boolean {
+    const { config } = this._inputs();
+    const tested = this._trial.tested?.config;
+    return tested !== undefined && testedPart(tested) !== testedPart(config);
+  }
+
+  /**
+   * The settings that the chosen Spark knows, once they were read.
+   */
+  get catalogue(): ICatalogueView {
+    return this._catalogue.view;
+  }
+
+  /**
+   * Begin to read them, unless that was done.
+   */
+  readonly readSettings = (): void => {
+    const { config } = this._inputs();
+    const { environment, spark_home } = config;
+    const found = this.environments.find(({ path }) => path === environment);
+    const version = spark_home ? undefined : found?.packages.pyspark;
+    void this._catalogue.read(config, version ?? '');
+  };
+
+  /**
+   * Give what counts in the end of what stands in the form.
+   */
+  readonly loadEffective = (everything: boolean): Promise<Effective> =>
+    this._api.effective(this._inputs().config, everything);
 
   isAdvanced(field: string): boolean {
     const layout = this.uiSchema[field] as
@@ -163,6 +251,8 @@ export class FormModel extends VDomModel {
     this._serverErrors = this._serverErrors.filter(
       error => error.field !== field && error.field !== ''
     );
+    this._isUnseen = false;
+    this._askCluster();
     this._checkSoon();
     this.stateChanged.emit();
   }
@@ -173,6 +263,7 @@ export class FormModel extends VDomModel {
   leave(): void {
     if (this._typing !== null) {
       this._typing = null;
+      this._askCluster();
       this.stateChanged.emit();
     }
   }
@@ -186,6 +277,35 @@ export class FormModel extends VDomModel {
     }
     return this._submission;
   }
+
+  /**
+   * Test the kernel as it is described, without writing it.
+   *
+   * @returns whether the test has come to a result, or was cancelled.
+   */
+  async test(): Promise<boolean> {
+    if (this._trial.isRunning) {
+      return true;
+    }
+    const config = this._read();
+    if (config === null) {
+      return false;
+    }
+    try {
+      const view = await this._trial.run(config);
+      if (view && !view.task.flight) {
+        this._blame(view);
+      }
+    } catch (error) {
+      this._serverErrors = this._explain(error);
+    }
+    this.stateChanged.emit();
+    return this.errors.length === 0;
+  }
+
+  readonly cancelTest = (): void => this._trial.cancel();
+
+  readonly hideTest = (): void => this._trial.forget();
 
   /**
    * Tell the task that writes the kernel to stop.
@@ -230,25 +350,41 @@ export class FormModel extends VDomModel {
       return;
     }
     this._check.dispose();
+    this._catalogue.dispose();
+    this._figures.dispose();
+    this._trial.dispose();
     super.dispose();
     this._writing?.dispose();
     this._readying?.dispose();
   }
 
-  private async _submit(): Promise<Kernel | null> {
-    const { config, errors } = toConfig(this._values, this.schema, this.trans);
+  /**
+   * Read the inputs for somebody who will say what is wrong with them; also what is being typed.
+   *
+   * @returns null when they cannot be sent at all.
+   */
+  private _read(): KernelConfig | null {
+    const { config, errors } = this._inputs();
     this._typing = null;
     this._round++;
     this._textErrors = [
       ...missingFields(this._values, this.schema, this.trans),
       ...errors
     ];
-    if (this._textErrors.length > 0) {
-      this.stateChanged.emit();
+    const isReadable = this._textErrors.length === 0;
+    if (isReadable) {
+      this._serverErrors = [];
+    }
+    this.stateChanged.emit();
+    return isReadable ? config : null;
+  }
+
+  private async _submit(): Promise<Kernel | null> {
+    const config = this._read();
+    if (config === null) {
       return null;
     }
     this._isBusy = true;
-    this._serverErrors = [];
     this.stateChanged.emit();
     try {
       return await this._write(config);
@@ -290,11 +426,19 @@ export class FormModel extends VDomModel {
    * Give the kernel that a task has written, or keep what is to be said of its end.
    */
   private async _outcome(view: ITaskView): Promise<Kernel | null> {
-    const { task, problem } = view;
-    const { state, error, kernel } = task;
+    const { state, kernel } = view.task;
     if (state === 'done' && kernel) {
       return this._api.kernel(kernel.place, kernel.name);
     }
+    this._blame(view);
+    return null;
+  }
+
+  /**
+   * Keep what is to be said of a task that came to nothing.
+   */
+  private _blame({ task, problem }: ITaskView): void {
+    const { state, error } = task;
     if (error) {
       this._serverErrors = error.errors.map(remark => this._placed(remark, 0));
     } else if (state === 'interrupted' || problem !== null) {
@@ -305,7 +449,6 @@ export class FormModel extends VDomModel {
         );
       this._serverErrors = [{ field: '', message }];
     }
-    return null;
   }
 
   /**
@@ -348,8 +491,36 @@ export class FormModel extends VDomModel {
     this.stateChanged.emit();
   }
 
+  private _inputs(): ReturnType<typeof toConfig> {
+    return toConfig(this._values, this.schema, this.trans);
+  }
+
   private _readErrors(): Remark[] {
-    return toConfig(this._values, this.schema, this.trans).errors;
+    return this._inputs().errors;
+  }
+
+  /**
+   * Let the cluster be asked what it has free.
+   *
+   * The server connects to the host that is named, so that has to be one that a person has meant:
+   * not one that is half typed, nor one that a command has filled in and nobody has seen.
+   */
+  private _askCluster(): void {
+    const { config, errors } = this._inputs();
+    const isNaming =
+      this._typing !== null && NAMING_HOSTS.includes(this._typing);
+    const asked = Object.entries(config).filter(([field]) =>
+      this._isAskedAbout(field)
+    );
+    this._figures.want(
+      this._isUnseen || isNaming || errors.length > 0
+        ? null
+        : Object.fromEntries(asked)
+    );
+  }
+
+  private _isAskedAbout(field: string): boolean {
+    return isAskedAbout(this.uiSchema[field]);
   }
 
   private _checkSoon(): void {
@@ -363,7 +534,7 @@ export class FormModel extends VDomModel {
 
   private async _checkNow(): Promise<void> {
     const round = this._round;
-    const { config, errors } = toConfig(this._values, this.schema, this.trans);
+    const { config, errors } = this._inputs();
     if (errors.length > 0 || this._due !== round || this.isDisposed) {
       return;
     }
@@ -413,8 +584,17 @@ export class FormModel extends VDomModel {
     );
   }
 
+  private readonly _emit = (): void => {
+    if (!this.isDisposed) {
+      this.stateChanged.emit();
+    }
+  };
+
   private readonly _api: Api;
+  private readonly _figures: Figures;
+  private readonly _trial: Trial;
   private readonly _events: Event.IManager;
+  private readonly _catalogue: CatalogueReader;
   private readonly _check = new Debouncer(
     () => this._checkNow(),
     CHECK_DELAY_MS
@@ -425,6 +605,8 @@ export class FormModel extends VDomModel {
   private _preview: Preview | null = null;
   private _typing: string | null = null;
   private _isBusy = false;
+  /** Whether a command has filled in what the cluster would be asked, and nobody has done anything. */
+  private _isUnseen: boolean;
   private _environments: Environments;
   private _writing: TaskModel | null = null;
   private _readying: TaskModel | null = null;
@@ -433,6 +615,15 @@ export class FormModel extends VDomModel {
   private _round = 0;
   /** The round that the next check belongs to. */
   private _due = 0;
+}
+
+/**
+ * Give what a test depends on, to be compared.
+ */
+function testedPart(config: KernelConfig): string {
+  return JSON.stringify(
+    Object.entries(config).filter(([field]) => !NAMES.includes(field))
+  );
 }
 
 function initialValues(options: IFormOptions, schema: IConfigSchema): Values {

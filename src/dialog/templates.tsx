@@ -8,6 +8,9 @@ import * as React from 'react';
 import type { Environment, KernelArchive, Place, Remark } from '../api';
 import type { ITaskView } from '../tasks/model';
 import { bytesText } from '../tasks/texts';
+import type { ICatalogueView } from './catalogue';
+import { ClusterFigures } from './cluster';
+import { type IFiguresView, isAskedAbout } from './figures';
 
 /**
  * Begins the id of every input.
@@ -29,6 +32,11 @@ export interface IFormContext {
   archive: KernelArchive | null;
   places: readonly Place[];
   advice: readonly Remark[];
+  /** The settings that the chosen Spark knows. */
+  catalogue: ICatalogueView;
+  readSettings: () => void;
+  /** What the kernel's cluster has free. */
+  figures: IFiguresView;
   /** Whether the advanced fields are to be seen. */
   showsAdvanced: boolean;
   makeReady: (environment: string) => void;
@@ -168,7 +176,8 @@ export function ObjectFieldTemplate(
   props: ObjectFieldTemplateProps
 ): JSX.Element {
   const { properties, uiSchema } = props;
-  const { showsAdvanced, trans } = props.formContext as unknown as IFormContext;
+  const { showsAdvanced, figures, trans } =
+    props.formContext as unknown as IFormContext;
   const details = React.useRef<HTMLDetailsElement>(null);
   React.useEffect(() => {
     if (showsAdvanced && details.current) {
@@ -177,12 +186,20 @@ export function ObjectFieldTemplate(
   }, [showsAdvanced]);
   const isAdvanced = (name: string): boolean =>
     uiSchema?.[name]?.['ui:options']?.advanced === true;
+  const first = properties.filter(({ name }) => !isAdvanced(name));
+  // The figures stand below the last field that they depend on.
+  const asked = first.map(({ name }) => isAskedAbout(uiSchema?.[name]));
+  const end = asked.lastIndexOf(true) + 1;
   return (
     <>
       <div className="jp-PySparkKernels-fields">
-        {properties
-          .filter(({ name }) => !isAdvanced(name))
-          .map(({ content }) => content)}
+        {first.slice(0, end).map(({ content }) => content)}
+        <ClusterFigures
+          figures={figures}
+          isAdvanced={isAdvanced}
+          trans={trans}
+        />
+        {first.slice(end).map(({ content }) => content)}
       </div>
       <details ref={details} className="jp-PySparkKernels-section">
         <summary>{trans.__('Advanced')}</summary>
