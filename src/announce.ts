@@ -53,3 +53,13 @@ export function announceChanged(
     { autoClose: NEWS_MS }
   );
 }
+
+/**
+ * Say that the last change of a kernel was taken back.
+ */
+export function announceUndone(trans: TranslationBundle, kernel: Kernel): void {
+  Notification.success(
+    trans.__('“%1” is as it was before.', kernel.display_name),
+    { autoClose: NEWS_MS }
+  );
+}

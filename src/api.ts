@@ -1,24 +1,49 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 import type { components } from './openapi';
+import { ApiError, NOT_JSON } from './refusal';
+
+export { ApiError, NOT_JSON };
 
 type Schemas = components['schemas'];
 
+export type Comparison = Schemas['Comparison'];
+export type Effective = Schemas['Effective'];
+export type EffectiveRow = Schemas['EffectiveRow'];
+export type ClusterReport = Schemas['ClusterReport'];
+export type Diagnosis = Schemas['Diagnosis'];
 export type Environment = Schemas['Environment'];
 export type Environments = Schemas['Environments'];
 export type Form = Schemas['Form'];
+export type Flight = Schemas['Flight'];
+export type Export = Schemas['Export'];
+export type Import = Schemas['Import'];
 export type Kernel = Schemas['Kernel'];
+export type KernelAddress = Schemas['KernelAddress'];
 export type KernelArchive = Schemas['KernelArchive'];
+export type KernelTest = NonNullable<Kernel['last_test']>;
 export type KeptArchive = Schemas['KeptArchive'];
 export type Place = Schemas['Place'];
 export type Preview = Schemas['Preview'];
 export type Remark = Schemas['Remark'];
+export type Setting = Schemas['Setting'];
+export type Settings = Schemas['Settings'];
 export type Task = Schemas['Task'];
 
 /**
  * What a form or a command says of a kernel; the server completes it and checks it.
  */
 export type KernelConfig = Partial<Schemas['KernelConfig']>;
+
+/**
+ * What a kernel can be written down as.
+ */
+export type ExportFormat = Export['format'];
+
+/**
+ * What becomes of a kernel that is moved; what is missing stays as it is.
+ */
+export type Move = Partial<Pick<Kernel, 'place' | 'name' | 'display_name'>>;
 
 /**
  * What became of a kernel that was sent: it is written, or a task goes on writing it.
@@ -32,32 +57,6 @@ const NAMESPACE = 'jupyterlab-pyspark-kernels';
  * The status of an answer that only says that the work has begun.
  */
 const ACCEPTED = 202;
-
-/**
- * The reason of an answer that is no JSON.
- */
-export const NOT_JSON = 'no-json';
-
-/**
- * A refusal of the server.
- */
-export class ApiError extends Error {
-  /**
-   * @param status - the HTTP status.
-   * @param reason - a fixed word for programs.
-   * @param message - what is wrong, in sentences.
-   * @param errors - what is wrong, field by field; empty when the answer is none of ours.
-   */
-  constructor(
-    readonly status: number,
-    readonly reason: string,
-    message: string,
-    readonly errors: readonly Remark[] = []
-  ) {
-    super(message);
-    this.name = 'ApiError';
-  }
-}
 
 /**
  * The routes of our server extension.
@@ -83,12 +82,66 @@ export class Api {
     return this._request('POST', 'environments/ready', { environment });
   }
 
+  /**
+   * List the kernels of all places.
+   */
+  kernels(): Promise<Kernel[]> {
+    return this._request('GET', 'kernels');
+  }
+
   kernel(place: string, name: string): Promise<Kernel> {
     return this._request('GET', kernelPath(place, name));
   }
 
   preview(config: KernelConfig, editing: boolean): Promise<Preview> {
     return this._request('POST', `preview?editing=${editing}`, config);
+  }
+
+  /**
+   * Give the settings that a kernel's Spark knows, or the task that reads them first.
+   */
+  async settings(
+    config: KernelConfig
+  ): Promise<
+    { settings: Settings; task: null } | { settings: null; task: Task }
+  > {
+    const response = await this._send('POST', 'settings', config);
+    return response.status === ACCEPTED
+      ? { settings: null, task: await readJson<Task>(response) }
+      : { settings: await readJson<Settings>(response), task: null };
+  }
+
+  /**
+   * Give every setting of a kernel, and where its value comes from.
+   *
+   * @param everything - whether to list also what only Spark's default sets.
+   */
+  effective(config: KernelConfig, everything: boolean): Promise<Effective> {
+    return this._request('POST', `effective?all=${everything}`, config);
+  }
+
+  /**
+   * Tell two kernels apart.
+   */
+  compare(...kernels: [KernelAddress, KernelAddress]): Promise<Comparison> {
+    const [left, right] = kernels.map(({ place, name }) => ({ place, name }));
+    return this._request('POST', 'compare', { left, right });
+  }
+
+  /**
+   * Ask what a kernel's cluster has, and whether its executors fit.
+   *
+   * @param config - a kernel that may be described in part only.
+   */
+  cluster(config: KernelConfig): Promise<ClusterReport> {
+    return this._request('POST', 'cluster', config);
+  }
+
+  /**
+   * Test a kernel that was not written.
+   */
+  testDraft(config: KernelConfig): Promise<Task> {
+    return this._request('POST', 'test', config);
   }
 
   async create(config: KernelConfig): Promise<Written> {
@@ -103,8 +156,48 @@ export class Api {
    */
   async edit(old: Kernel, config: KernelConfig): Promise<Written> {
     const path = kernelPath(old.place, old.name);
-    const headers = { 'If-Match': `"${old.etag}"` };
-    return written(await this._send('PUT', path, config, headers));
+    return written(await this._send('PUT', path, config, ifMatch(old)));
+  }
+
+  /**
+   * Rename a kernel, or take it to another place.
+   */
+  async move(old: Kernel, to: Move): Promise<Written> {
+    const path = `${kernelPath(old.place, old.name)}/move`;
+    return written(await this._send('POST', path, to, ifMatch(old)));
+  }
+
+  /**
+   * Take a kernel away; it can be undone.
+   */
+  async delete(place: string, name: string): Promise<void> {
+    await this._send('DELETE', kernelPath(place, name));
+  }
+
+  /**
+   * Start a kernel for a trial, and let every executor do something.
+   */
+  test(place: string, name: string): Promise<Task> {
+    return this._request('POST', `${kernelPath(place, name)}/test`, {});
+  }
+
+  /**
+   * Ask why the last notebook of a kernel has no Spark.
+   */
+  doctor(place: string, name: string): Promise<Diagnosis[]> {
+    return this._request('GET', `${kernelPath(place, name)}/doctor`);
+  }
+
+  export(place: string, name: string, format: ExportFormat): Promise<Export> {
+    const path = `${kernelPath(place, name)}/export?format=${format}`;
+    return this._request('GET', path);
+  }
+
+  /**
+   * Read a spark-submit line, a kernel.json or an exported kernel, and write nothing.
+   */
+  import(text: string): Promise<Import> {
+    return this._request('POST', 'import', { text });
   }
 
   /**
@@ -114,8 +207,14 @@ export class Api {
     return this._request('POST', `${kernelPath(place, name)}/repack`, {});
   }
 
-  undo(): Promise<Kernel> {
-    return this._request('POST', 'undo', {});
+  /**
+   * Take back the last change.
+   *
+   * @param of - the kernel whose last change it is; any when it is missing.
+   */
+  undo(of?: KernelAddress): Promise<Kernel> {
+    const query = of ? `?${new URLSearchParams({ ...of })}` : '';
+    return this._request('POST', `undo${query}`, {});
   }
 
   /**
@@ -192,6 +291,10 @@ async function written(response: Response): Promise<Written> {
   return response.status === ACCEPTED
     ? { kernel: null, task: await readJson<Task>(response) }
     : { kernel: await readJson<Kernel>(response), task: null };
+}
+
+function ifMatch({ etag }: Kernel): Record<string, string> {
+  return { 'If-Match': `"${etag}"` };
 }
 
 function kernelPath(place: string, name: string): string {

@@ -185,7 +185,7 @@ function News(props: {
 function Table({ model }: { model: ArchivesModel }): JSX.Element {
   const { trans } = model.services;
   return (
-    <table className="jp-PySparkKernels-archives">
+    <table className="jp-PySparkKernels-table jp-PySparkKernels-archives">
       <thead>
         <tr>
           <th scope="col">{trans.__('Environment')}</th>

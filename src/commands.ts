@@ -2,11 +2,7 @@ import type {
   JupyterFrontEnd,
   JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import {
-  ICommandPalette,
-  Notification,
-  showErrorMessage
-} from '@jupyterlab/apputils';
+import { ICommandPalette, showErrorMessage } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import {
@@ -15,12 +11,11 @@ import {
   type TranslationBundle
 } from '@jupyterlab/translation';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
-import { announceChanged, announceCreated, NEWS_MS } from './announce';
-import { Api, type Kernel, type KernelConfig } from './api';
+import type { Kernel } from './api';
 import type { IKernelDialogOptions } from './dialog';
 import { DOMAIN } from './domain';
 // It explains what cannot be loaded, so it cannot be loaded late itself.
-// eslint-disable-next-line jupyter/prefer-lazy-imports
+
 import { orExplain } from './explain';
 import { sparkIcon } from './icon';
 
@@ -33,30 +28,6 @@ export namespace CommandIDs {
   export const edit = 'pyspark-kernels:edit';
   export const undo = 'pyspark-kernels:undo';
 }
-
-/**
- * The fields that a command can fill in beforehand. The compiler finds one that is missing.
- */
-const FIELDS: Record<keyof KernelConfig, { type: string }> = {
-  display_name: { type: 'string' },
-  environment: { type: 'string' },
-  master: { type: 'string' },
-  executor_memory: { type: 'string' },
-  executor_cores: { type: 'integer' },
-  place: { type: 'string' },
-  name: { type: 'string' },
-  driver_memory: { type: 'string' },
-  executor_instances: { type: 'integer' },
-  cores_max: { type: 'integer' },
-  spark_home: { type: 'string' },
-  executor_python: { type: 'string' },
-  carry: { type: 'boolean' },
-  carry_everything: { type: 'boolean' },
-  archive_directory: { type: 'string' },
-  ipython_profile: { type: 'string' },
-  conf: { type: 'object' },
-  env: { type: 'object' }
-};
 
 export const commandsPlugin: JupyterFrontEndPlugin<void> = {
   id: PLUGIN_ID,
@@ -89,13 +60,15 @@ function addCommands(
   trans: TranslationBundle
 ): void {
   const { commands, serviceManager } = app;
-  const api = new Api(serviceManager.serverSettings);
+  const connect = async () =>
+    new (await import('./api')).Api(serviceManager.serverSettings);
 
   const showDialog = async (
     options: Omit<IKernelDialogOptions, 'api' | 'events' | 'trans'>
   ): Promise<Kernel | null> => {
     const { showKernelDialog } = await import('./dialog');
     const { events } = serviceManager;
+    const api = await connect();
     const kernel = await showKernelDialog({ api, events, trans, ...options });
     if (kernel) {
       await refresh();
@@ -118,22 +91,7 @@ function addCommands(
       'Create a kernel that runs notebooks with PySpark in an environment of your choice'
     ),
     icon: sparkIcon,
-    describedBy: {
-      args: {
-        type: 'object',
-        properties: {
-          ...FIELDS,
-          cwd: {
-            type: 'string',
-            description: trans.__('The folder of the first notebook')
-          },
-          isLauncher: {
-            type: 'boolean',
-            description: trans.__('Whether the command is a tile')
-          }
-        }
-      }
-    },
+    describedBy: async () => (await import('./arguments')).ofFields(trans),
     execute: args =>
       orExplain(trans.__('No PySpark kernel was created'), trans, async () => {
         const kernel = await showDialog({
@@ -141,6 +99,7 @@ function addCommands(
           args
         });
         if (kernel) {
+          const { announceCreated } = await import('./announce');
           announceCreated(commands, trans, kernel, args.cwd);
         }
         return kernel;
@@ -151,28 +110,14 @@ function addCommands(
     label: trans.__('Edit PySpark Kernel…'),
     caption: trans.__('Change the configuration of a PySpark kernel'),
     icon: sparkIcon,
-    describedBy: {
-      args: {
-        type: 'object',
-        properties: {
-          place: {
-            type: 'string',
-            description: trans.__('The id of the directory that holds it')
-          },
-          name: {
-            type: 'string',
-            description: trans.__('The name of the kernel')
-          }
-        },
-        required: ['place', 'name']
-      }
-    },
+    describedBy: async () => (await import('./arguments')).ofKernel(trans),
     isEnabled: args => Boolean(args.place && args.name),
     execute: args =>
       orExplain(
         trans.__('The PySpark kernel was not changed'),
         trans,
         async () => {
+          const api = await connect();
           const old = await api.kernel(String(args.place), String(args.name));
           if (!old.config) {
             await showErrorMessage(
@@ -183,6 +128,7 @@ function addCommands(
           }
           const kernel = await showDialog({ kernel: old });
           if (kernel) {
+            const { announceChanged } = await import('./announce');
             announceChanged(trans, kernel);
           }
           return kernel;
@@ -193,15 +139,13 @@ function addCommands(
   commands.addCommand(CommandIDs.undo, {
     label: trans.__('Undo Last PySpark Kernel Change'),
     caption: trans.__('Take back the last delete or edit of a PySpark kernel'),
-    describedBy: { args: { type: 'object', properties: {} } },
+    describedBy: async () => (await import('./arguments')).NONE,
     execute: () =>
       orExplain(trans.__('Nothing was undone'), trans, async () => {
-        const kernel = await api.undo();
+        const { announceUndone } = await import('./announce');
+        const kernel = await (await connect()).undo();
         await refresh();
-        Notification.success(
-          trans.__('“%1” is as it was before.', kernel.display_name),
-          { autoClose: NEWS_MS }
-        );
+        announceUndone(trans, kernel);
         return kernel;
       })
   });

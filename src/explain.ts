@@ -1,7 +1,7 @@
 import { showErrorMessage } from '@jupyterlab/apputils';
 import { ServerConnection } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ApiError, NOT_JSON } from './api';
+import { ApiError, NOT_JSON } from './refusal';
 
 /**
  * Say in sentences why the server did not do what it was asked.

@@ -85,6 +85,191 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/cluster": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask the cluster what it has, and whether the kernel's executors fit
+         * @description Other fields may be missing or wrong still. That the cluster does not answer is part of the report. It takes up to 5 seconds.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            responses: {
+                /** @description The figures. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ClusterReport"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * List the settings that a kernel's Spark knows
+         * @description Of the kernel nothing counts but `environment`, `spark_home` and JAVA_HOME in `env`. Once the task is done, the same request gives the settings.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            responses: {
+                /** @description The settings. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Settings"];
+                    };
+                };
+                /** @description That Spark is asked for the first time; by this task. */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Task"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/effective": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give every setting of a kernel, and where its value comes from
+         * @description What Spark says of a setting is there once its settings were read.
+         */
+        post: {
+            parameters: {
+                query?: {
+                    /** @description Whether to list also what only Spark's default sets. */
+                    all?: boolean;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            responses: {
+                /** @description The settings in effect. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Effective"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compare two kernels field by field */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["KernelPair"];
+                };
+            };
+            responses: {
+                /** @description Their fields side by side. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Comparison"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/environments": {
         parameters: {
             query?: never;
@@ -276,7 +461,7 @@ export interface paths {
             parameters: {
                 query?: never;
                 header: {
-                    /** @description The etag of the version that was edited. */
+                    /** @description The etag of the version that the change began with. */
                     "If-Match": string;
                 };
                 path: {
@@ -336,6 +521,288 @@ export interface paths {
                 "4XX": components["responses"]["Error"];
             };
         };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/kernels/{place}/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                place: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start a kernel in a scratch folder and let every executor do something */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    place: string;
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            responses: {
+                /** @description It takes longer; this is the task that does it. */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Task"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Test in the same way a kernel that was not written */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["KernelConfig"];
+                };
+            };
+            responses: {
+                /** @description It takes longer; this is the task that does it. */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Task"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/kernels/{place}/{name}/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                place: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** Tell why the last notebook of a kernel has no Spark */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    place: string;
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The causes. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Diagnosis"][];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/kernels/{place}/{name}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                place: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give one kernel another name, label or place; it can be undone */
+        post: {
+            parameters: {
+                query?: never;
+                header: {
+                    /** @description The etag of the version that the change began with. */
+                    "If-Match": string;
+                };
+                path: {
+                    place: string;
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        place?: string;
+                        name?: string;
+                        display_name?: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description The kernel as and where it is now. */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Kernel"];
+                    };
+                };
+                /** @description It takes longer; this is the task that does it. */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Task"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/kernels/{place}/{name}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                place: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** Give one kernel as text, without what looks like a secret */
+        get: {
+            parameters: {
+                query?: {
+                    format?: "kernel" | "spark-submit" | "spark-defaults";
+                };
+                header?: never;
+                path: {
+                    place: string;
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The text. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Export"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Read a spark-submit line, a kernel.json or a kernel file; nothing is written */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        text: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description What it says of a kernel. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Import"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -475,7 +942,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take back the last delete or edit */
+        /** Take back the last delete, edit or move */
         post: {
             parameters: {
                 query?: {
@@ -661,6 +1128,288 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Booking
+         * @description How a cluster books what an executor takes.
+         */
+        Booking: {
+            /**
+             * Step Mib
+             * @description Memory is rounded up to a multiple of it.
+             * @default 1
+             */
+            step_mib: number;
+            /**
+             * Memory Max Mib
+             * @description More for one is refused, whatever the nodes have.
+             * @default null
+             */
+            memory_max_mib: number | null;
+            /**
+             * Cores Max
+             * @description More for one is refused, whatever the nodes have.
+             * @default null
+             */
+            cores_max: number | null;
+            /**
+             * Cores Count
+             * @description Whether cores are booked; a YARN may compare memory alone.
+             * @default true
+             */
+            cores_count: boolean;
+        };
+        /**
+         * Capacity
+         * @description What a cluster has now. Nothing in it is text of the cluster but checked names of queues.
+         */
+        Capacity: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "standalone" | "yarn" | "kubernetes";
+            /**
+             * @default {
+             *       "step_mib": 1,
+             *       "memory_max_mib": null,
+             *       "cores_max": null,
+             *       "cores_count": true
+             *     }
+             */
+            booking: components["schemas"]["Booking"];
+            /**
+             * Queues
+             * @default []
+             */
+            queues: components["schemas"]["Queue"][];
+            /**
+             * Waiting
+             * @description Applications, on Kubernetes pods, that wait for room.
+             */
+            waiting: number;
+            /**
+             * Node Count
+             * @description How many nodes take executors.
+             */
+            readonly node_count: number;
+            /**
+             * Cores Total
+             * @description Cores of all nodes.
+             */
+            readonly cores_total: number;
+            /**
+             * Cores Free
+             * @description Free cores of all nodes.
+             */
+            readonly cores_free: number;
+            /**
+             * Memory Total Mib
+             * @description MiB of all nodes.
+             */
+            readonly memory_total_mib: number;
+            /**
+             * Memory Free Mib
+             * @description Free MiB of all nodes.
+             */
+            readonly memory_free_mib: number;
+            /** @description The node with the most free memory, and of such the one with the most free cores. */
+            readonly largest_node: components["schemas"]["Node"] | null;
+        };
+        /**
+         * ClusterReport
+         * @description What the form says of the cluster.
+         */
+        ClusterReport: {
+            /**
+             * Summary
+             * @description All of it in a sentence or two.
+             */
+            summary: string;
+            /**
+             * Problem
+             * @description Why there are no figures of the cluster, if so.
+             */
+            problem: string | null;
+            capacity: components["schemas"]["Capacity"] | null;
+            /** @description Null where there are no executors. */
+            demand: components["schemas"]["Demand"] | null;
+            fit: components["schemas"]["Fit"] | null;
+        };
+        /**
+         * Compared
+         * @description One field, setting or variable of two kernels.
+         */
+        Compared: {
+            /**
+             * Field
+             * @description A field of KernelConfig, a spark.* setting, or env. and a variable.
+             */
+            field: string;
+            /**
+             * Left
+             * @description Null when it is not set.
+             */
+            left: string | null;
+            /**
+             * Right
+             * @description Null when it is not set.
+             */
+            right: string | null;
+            /** Same */
+            same: boolean;
+        };
+        /**
+         * Comparison
+         * @description Two kernels side by side.
+         */
+        Comparison: {
+            /**
+             * Rows
+             * @description In the order of the form.
+             */
+            rows: components["schemas"]["Compared"][];
+        };
+        /**
+         * Demand
+         * @description What one executor of a kernel takes, and how many the kernel asks for.
+         */
+        Demand: {
+            /**
+             * Cores
+             * @description Null when it takes every free core of its node.
+             */
+            cores: number | null;
+            /** Heap Mib */
+            heap_mib: number;
+            /** Off Heap Mib */
+            off_heap_mib: number;
+            /**
+             * Python Mib
+             * @description Memory set apart for Python.
+             */
+            python_mib: number;
+            /**
+             * Executors
+             * @description How many are asked for; null for all that fit.
+             */
+            executors: number | null;
+            /**
+             * Cores Max
+             * @description The most cores of all executors together.
+             */
+            cores_max: number | null;
+            /**
+             * Application Mib
+             * @description What YARN's application master takes besides, 0 elsewhere.
+             */
+            application_mib: number;
+            /**
+             * Queue
+             * @description The queue that YARN puts it into.
+             */
+            queue: string | null;
+            /**
+             * Overhead Mib
+             * @description What Spark adds to the heap.
+             */
+            readonly overhead_mib: number;
+            /**
+             * Memory Mib
+             * @description What the cluster books for it: everything together, rounded up.
+             */
+            readonly memory_mib: number;
+        };
+        /**
+         * Diagnosis
+         * @description A cause that was recognised, and what to do about it.
+         */
+        Diagnosis: {
+            /**
+             * Rule
+             * @description A fixed word for the cause.
+             */
+            rule: string;
+            /**
+             * Cause
+             * @description What is wrong, in a sentence.
+             */
+            cause: string;
+            /**
+             * Evidence
+             * @description The line that tells it; empty when a figure does.
+             */
+            evidence: string;
+            /**
+             * Fix
+             * @description What to do, in a sentence.
+             */
+            fix: string;
+            /**
+             * Command
+             * @description What to run in a shell.
+             * @default null
+             */
+            command: string | null;
+            /**
+             * Remedy
+             * @description What this server can do about it, such as install-ipykernel.
+             * @default null
+             */
+            remedy: string | null;
+        };
+        /**
+         * Effective
+         * @description A kernel's effective configuration.
+         */
+        Effective: {
+            /**
+             * Spark Version
+             * @description Null when the Spark was not asked yet.
+             */
+            spark_version: string | null;
+            /**
+             * Rows
+             * @description By their keys.
+             */
+            rows: components["schemas"]["EffectiveRow"][];
+            /** Remarks */
+            remarks: components["schemas"]["Remark"][];
+        };
+        /**
+         * EffectiveRow
+         * @description A setting, and its value that counts.
+         */
+        EffectiveRow: {
+            /** Value */
+            value: string;
+            /**
+             * Origin
+             * @enum {string}
+             */
+            origin: "form" | "launcher" | "spark-defaults.conf" | "environment" | "spark";
+            /**
+             * Place
+             * @description Where exactly, as a person would say it.
+             */
+            place: string;
+            /** Key */
+            key: string;
+            /**
+             * Overridden
+             * @description What does not count, the strongest first.
+             */
+            overridden: components["schemas"]["Said"][];
+            /**
+             * Default
+             * @description Spark's own; null when it has none or was not asked.
+             */
+            default: string | null;
+            /**
+             * Help
+             * @description What Spark says of it.
+             */
+            help: string | null;
+        };
+        /**
          * Environment
          * @description A Python environment as its files describe it.
          */
@@ -716,6 +1465,94 @@ export interface components {
             reason: string;
             errors: components["schemas"]["Remark"][];
         };
+        /**
+         * Export
+         * @description A kernel as text, to be kept, shared or run elsewhere.
+         */
+        Export: {
+            /**
+             * Format
+             * @enum {string}
+             */
+            format: "kernel" | "spark-submit" | "spark-defaults";
+            /**
+             * Filename
+             * @description What a file with it is best called.
+             */
+            filename: string;
+            /** Text */
+            text: string;
+            /**
+             * Remarks
+             * @description What is not in it, such as secrets.
+             */
+            remarks: components["schemas"]["Remark"][];
+        };
+        /**
+         * FieldError
+         * @description One thing that is wrong, and where.
+         *
+         *     Attributes:
+         *         field: the `KernelConfig` field the person has to change, `""` when it is none of them.
+         *         message: what is wrong with which value, and the remedy, in full sentences.
+         */
+        FieldError: {
+            /** Field */
+            field: string;
+            /** Message */
+            message: string;
+        };
+        /**
+         * Fit
+         * @description How a demand and a capacity go together.
+         */
+        Fit: {
+            /**
+             * Now
+             * @description How many executors the cluster would start now.
+             */
+            now: number;
+            /**
+             * Ever
+             * @description Whether one could start, were nothing else in the cluster.
+             */
+            ever: boolean;
+            /** Advice */
+            advice: components["schemas"]["FieldError"][];
+        };
+        /**
+         * Flight
+         * @description What came of a flight test.
+         */
+        Flight: {
+            /** Passed */
+            passed: boolean;
+            /**
+             * Verdict
+             * @description One sentence.
+             */
+            verdict: string;
+            /**
+             * Diagnoses
+             * @description What is wrong, the most telling first.
+             */
+            diagnoses: components["schemas"]["Diagnosis"][];
+            /** Stages */
+            stages: components["schemas"]["Stage"][];
+            /** @default null */
+            driver: components["schemas"]["Side"] | null;
+            /**
+             * Executors
+             * @default []
+             */
+            executors: components["schemas"]["Side"][];
+            /**
+             * When
+             * Format: date-time
+             * @description When it ended, in UTC.
+             */
+            when: string;
+        };
         Form: {
             /** @description JSON Schema of KernelConfig. */
             schema: {
@@ -730,6 +1567,22 @@ export interface components {
                 [key: string]: unknown;
             };
             places: components["schemas"]["Place"][];
+        };
+        /**
+         * Import
+         * @description What a text says of a kernel; nothing has been written.
+         */
+        Import: {
+            /**
+             * Config
+             * @description Some fields of a KernelConfig.
+             */
+            config: Record<string, never>;
+            /**
+             * Remarks
+             * @description What of the text is not in it, and why.
+             */
+            remarks: components["schemas"]["Remark"][];
         };
         JsonValue: unknown;
         /**
@@ -810,8 +1663,18 @@ export interface components {
              * @description What an edit gives as If-Match.
              */
             etag: string;
+            /**
+             * Ours
+             * @description Whether it was made here; one that was written by hand is only exported and copied.
+             */
+            ours: boolean;
             /** Created By */
             created_by: string;
+            /**
+             * Owner
+             * @description The user that its directory belongs to.
+             */
+            owner: string;
             /**
              * Writable
              * @description Whether this user can change it.
@@ -830,10 +1693,27 @@ export interface components {
             /** @description The packed environment that its executors unpack. */
             archive: components["schemas"]["KernelArchive"] | null;
             /**
+             * Last Used
+             * @description When a notebook of this user last started it, in UTC as ISO 8601 writes it.
+             */
+            last_used: string | null;
+            /** @description How this user's last test of it ended. */
+            last_test: components["schemas"]["KernelTest"] | null;
+            /**
              * Problem
              * @description Why Jupyter cannot read it; null when it can.
              */
             problem: string | null;
+            /**
+             * Broken
+             * @description Why no notebook would start with it, as far as files tell; null when nothing is known.
+             */
+            broken: string | null;
+            /**
+             * Untrusted
+             * @description Why starting it would run what somebody else can change; null when it would not.
+             */
+            untrusted: string | null;
         };
         /**
          * KernelAddress
@@ -986,6 +1866,55 @@ export interface components {
             };
         };
         /**
+         * KernelPair
+         * @description Two kernels that are to be compared.
+         */
+        KernelPair: {
+            left: components["schemas"]["KernelAddress"];
+            right: components["schemas"]["KernelAddress"];
+        };
+        /**
+         * KernelTest
+         * @description How this user's last flight test of a kernel ended.
+         */
+        KernelTest: {
+            /** Passed */
+            passed: boolean;
+            /**
+             * Verdict
+             * @description One sentence.
+             */
+            verdict: string;
+            /**
+             * When
+             * Format: date-time
+             * @description When it ended, in UTC.
+             */
+            when: string;
+            /**
+             * Outdated
+             * @description Whether kernel.json has changed since.
+             */
+            outdated: boolean;
+        };
+        /**
+         * Node
+         * @description A machine, or what a cluster may use of it.
+         */
+        Node: {
+            /**
+             * Cores Total
+             * @description Fractions occur on Kubernetes only.
+             */
+            cores_total: number;
+            /** Cores Free */
+            cores_free: number;
+            /** Memory Total Mib */
+            memory_total_mib: number;
+            /** Memory Free Mib */
+            memory_free_mib: number;
+        };
+        /**
          * Place
          * @description One directory that Jupyter searches for kernels.
          */
@@ -1029,6 +1958,29 @@ export interface components {
             advice: components["schemas"]["Remark"][];
         };
         /**
+         * Queue
+         * @description A queue that applications can be put into.
+         */
+        Queue: {
+            /** Name */
+            name: string;
+            /**
+             * Open
+             * @description Whether it takes applications.
+             */
+            open: boolean;
+            /**
+             * Memory Free Mib
+             * @description What it may still take, if the nodes have it; null when it has no limit.
+             */
+            memory_free_mib: number | null;
+            /**
+             * Waiting
+             * @description Applications that wait in it.
+             */
+            waiting: number;
+        };
+        /**
          * Remark
          * @description An error or a piece of advice, and the field it belongs to.
          */
@@ -1042,8 +1994,127 @@ export interface components {
             message: string;
         };
         /**
+         * Said
+         * @description A value, and who says it.
+         */
+        Said: {
+            /** Value */
+            value: string;
+            /**
+             * Origin
+             * @enum {string}
+             */
+            origin: "form" | "launcher" | "spark-defaults.conf" | "environment" | "spark";
+            /**
+             * Place
+             * @description Where exactly, as a person would say it.
+             */
+            place: string;
+        };
+        /**
+         * Setting
+         * @description A setting that Spark documents.
+         */
+        Setting: {
+            /** Key */
+            key: string;
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "boolean" | "integer" | "decimal" | "bytes" | "time" | "list" | "text";
+            /**
+             * Unit
+             * @description Of a number without one, such as MiB or s.
+             */
+            unit: string | null;
+            /**
+             * Choices
+             * @description The values it takes, when they are few.
+             */
+            choices: string[] | null;
+            /**
+             * Default
+             * @description As Spark writes it; null when there is none.
+             */
+            default: string | null;
+            /**
+             * Help
+             * @description What Spark says of it; may be empty.
+             */
+            help: string;
+            /**
+             * Since
+             * @description The version of Spark that has it first.
+             */
+            since: string | null;
+        };
+        /**
+         * Settings
+         * @description The settings that a Spark documents.
+         */
+        Settings: {
+            /** Spark Version */
+            spark_version: string;
+            /**
+             * Settings
+             * @description By their keys.
+             */
+            settings: components["schemas"]["Setting"][];
+            /**
+             * Skipped
+             * @description Parts of Spark that could not be asked.
+             */
+            skipped: string[];
+        };
+        /**
+         * Side
+         * @description The driver, or an executor.
+         */
+        Side: {
+            /** Host */
+            host: string;
+            /**
+             * Python
+             * @description The version.
+             */
+            python: string;
+            /** Executable */
+            executable: string;
+            /**
+             * Java
+             * @description The version; null with Spark Connect.
+             */
+            java: string | null;
+            /** Spark */
+            spark: string;
+            /**
+             * Packages
+             * @description The version of each package that was asked for; null when it is not there.
+             */
+            packages: {
+                [key: string]: string | null;
+            };
+            /**
+             * Way Back Seconds
+             * @description How long a connection from this executor to the driver took.
+             * @default null
+             */
+            way_back_seconds: number | null;
+        };
+        /**
+         * Stage
+         * @description One stage of a flight.
+         */
+        Stage: {
+            /** Name */
+            name: string;
+            /** Seconds */
+            seconds: number;
+        };
+        /**
          * Task
-         * @description Long work: making an environment ready, or packing one for a kernel.
+         * @description Long work, such as making an environment ready, or packing one for a kernel.
          */
         Task: {
             /** Id */
@@ -1052,7 +2123,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "create" | "edit" | "ready";
+            kind: "create" | "edit" | "move" | "ready" | "settings" | "test";
             /**
              * Title
              * @description What it does, as a person would say it.
@@ -1096,7 +2167,7 @@ export interface components {
             /** @default null */
             error: components["schemas"]["TaskError"] | null;
             /**
-             * @description The kernel that it wrote.
+             * @description The kernel that it wrote, or tests.
              * @default null
              */
             kernel: components["schemas"]["KernelAddress"] | null;
@@ -1106,6 +2177,11 @@ export interface components {
              * @default null
              */
             environment: string | null;
+            /**
+             * @description What came of a test.
+             * @default null
+             */
+            flight: components["schemas"]["Flight"] | null;
             /**
              * Started
              * @description When, in UTC as ISO 8601 writes it.

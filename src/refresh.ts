@@ -13,7 +13,7 @@ export const KERNEL_EVENT =
  * Whether an event tells that the list of kernels is another one: a kernel was changed, or work has
  * been done that may have written one.
  */
-function changesKernels(event: Event.Emission): boolean {
+export function changesKernels(event: Event.Emission): boolean {
   return (
     event.schema_id === KERNEL_EVENT ||
     (event.schema_id === TASK_EVENT && event.state === 'done')

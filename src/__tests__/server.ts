@@ -6,12 +6,19 @@ import { type Event, ServerConnection } from '@jupyterlab/services';
 import { configure, fireEvent } from '@testing-library/dom';
 import { Signal } from '@lumino/signaling';
 import type {
+  Comparison,
+  Effective,
+  ClusterReport,
+  Diagnosis,
   Environments,
+  Flight,
   Form,
   KeptArchive,
   Kernel,
   Preview,
   Remark,
+  Setting,
+  Settings,
   Task
 } from '../api';
 import { TASK_EVENT } from '../tasks/shown';
@@ -83,11 +90,13 @@ export const FORM: Form = {
       'conf',
       'env'
     ],
-    executor_memory: { 'ui:options': { placeholder: '4g' } },
+    master: { 'ui:options': { figures: true } },
+    executor_memory: { 'ui:options': { placeholder: '4g', figures: true } },
+    executor_cores: { 'ui:options': { figures: true } },
     name: { 'ui:options': { advanced: true } },
     driver_memory: { 'ui:options': { advanced: true } },
     carry: { 'ui:options': { advanced: true } },
-    conf: { 'ui:options': { advanced: true } },
+    conf: { 'ui:options': { advanced: true, figures: true } },
     env: { 'ui:options': { advanced: true } }
   },
   defaults: { driver_memory: '1g' },
@@ -158,7 +167,13 @@ export const KERNEL: Kernel = {
   edited_by_hand: false,
   hidden_by: null,
   archive: null,
-  problem: null
+  problem: null,
+  owner: 'me',
+  ours: true,
+  last_used: null,
+  last_test: null,
+  broken: null,
+  untrusted: null
 };
 
 /** Work that has just begun, and has written nothing yet. */
@@ -176,6 +191,7 @@ export const TASK: Task = {
   error: null,
   kernel: null,
   environment: '/envs/spark',
+  flight: null,
   started: '2026-01-01T10:00:00.000+00:00',
   ended: null
 };
@@ -199,6 +215,119 @@ export const FAILED: Task = {
     errors: [{ field: 'environment', message: 'The disk is full.' }]
   },
   ended: '2026-01-01T10:01:00.000+00:00'
+};
+
+/** Why a kernel has no Spark. */
+export const DIAGNOSIS: Diagnosis = {
+  rule: 'master-refuses',
+  cause: 'Nobody listens at spark://master:7077.',
+  evidence: 'No Spark master answers at spark://master:7077.',
+  fix: 'Check that the Spark master is running.',
+  command: null,
+  remedy: 'edit-master'
+};
+
+const DRIVER = {
+  host: 'here',
+  python: '3.11.7',
+  executable: '/envs/spark/bin/python',
+  java: '17.0.15',
+  spark: '4.3.0',
+  packages: { pandas: '2.2.3', numpy: null },
+  way_back_seconds: null
+};
+
+/** A test of a kernel with one executor, which has no pandas. */
+export const FLIGHT: Flight = {
+  passed: true,
+  verdict: 'Spark 4.3.0 ran a task on the executor.',
+  diagnoses: [],
+  stages: [
+    { name: 'Starting Spark', seconds: 3.21 },
+    { name: 'Ending the kernel', seconds: 0.4 }
+  ],
+  driver: DRIVER,
+  executors: [
+    {
+      ...DRIVER,
+      host: 'node-1',
+      packages: { pandas: null, numpy: null },
+      way_back_seconds: 0.012
+    }
+  ],
+  when: '2026-01-01T10:01:00Z'
+};
+
+export const CRASH: Flight = {
+  passed: false,
+  verdict: DIAGNOSIS.cause,
+  diagnoses: [DIAGNOSIS],
+  stages: [{ name: 'Asking the master', seconds: 0.002 }],
+  driver: null,
+  executors: [],
+  when: '2026-01-01T10:01:00Z'
+};
+
+export const TESTING: Task = { ...TASK, kind: 'test', title: 'Testing “x”' };
+
+export const TESTED: Task = {
+  ...TESTING,
+  state: 'done',
+  flight: FLIGHT,
+  log: ['what it printed'],
+  ended: '2026-01-01T10:01:00.000+00:00'
+};
+
+export const NO_CLUSTER: ClusterReport = {
+  summary: 'There are no executors: the driver does the work.',
+  problem: null,
+  capacity: null,
+  demand: null,
+  fit: null
+};
+
+export const CLUSTER: ClusterReport = {
+  summary:
+    'One executor takes 1024 MiB and 1 core. 2 executors would start now.',
+  problem: null,
+  capacity: {
+    kind: 'yarn',
+    booking: {
+      step_mib: 1,
+      memory_max_mib: null,
+      cores_max: null,
+      cores_count: true
+    },
+    queues: [
+      { name: 'default', open: true, memory_free_mib: 2048, waiting: 0 },
+      { name: 'night', open: false, memory_free_mib: null, waiting: 3 }
+    ],
+    waiting: 4,
+    node_count: 2,
+    cores_total: 8,
+    cores_free: 3,
+    memory_total_mib: 8192,
+    memory_free_mib: 3072,
+    largest_node: {
+      cores_total: 4,
+      cores_free: 2,
+      memory_total_mib: 4096,
+      memory_free_mib: 2048
+    }
+  },
+  demand: {
+    cores: 1,
+    heap_mib: 1024,
+    off_heap_mib: 0,
+    python_mib: 0,
+    executors: 2,
+    cores_max: null,
+    application_mib: 0,
+    queue: 'default',
+    overhead_mib: 0,
+    memory_mib: 1024
+  },
+  fit: { now: 2, ever: true, advice: [] }
 };
 
 export const ARCHIVES: KeptArchive[] = [
@@ -259,6 +388,91 @@ export const PREVIEW: Preview = {
   advice: []
 };
 
+const SETTING: Setting = {
+  key: '',
+  type: 'text',
+  unit: null,
+  choices: null,
+  default: null,
+  help: '',
+  since: null
+};
+
+export const SETTINGS: Settings = {
+  spark_version: '4.3.0',
+  skipped: [],
+  settings: [
+    {
+      ...SETTING,
+      key: 'spark.executor.memory',
+      type: 'bytes',
+      unit: 'MiB',
+      default: '1g',
+      help: 'Amount of memory to use per executor.',
+      since: '0.7.0'
+    },
+    {
+      ...SETTING,
+      key: 'spark.executor.memoryOverhead',
+      type: 'bytes',
+      unit: 'MiB',
+      help: 'The amount of <i>non-heap</i> memory.',
+      since: '2.3.0'
+    },
+    {
+      ...SETTING,
+      key: 'spark.shuffle.compress',
+      type: 'boolean',
+      default: 'true'
+    },
+    {
+      ...SETTING,
+      key: 'spark.sql.storeAssignmentPolicy',
+      choices: ['ANSI', 'LEGACY', 'STRICT'],
+      default: 'ANSI'
+    }
+  ]
+};
+
+export const EFFECTIVE: Effective = {
+  spark_version: '4.3.0',
+  remarks: [{ field: '', message: 'spark-env.sh may set more.' }],
+  rows: [
+    {
+      key: 'spark.app.name',
+      value: 'Demo',
+      origin: 'form',
+      place: 'Name',
+      overridden: [],
+      default: null,
+      help: null
+    },
+    {
+      key: 'spark.executor.memory',
+      value: '2g',
+      origin: 'form',
+      place: 'Executor memory',
+      overridden: [
+        {
+          value: '3g',
+          origin: 'spark-defaults.conf',
+          place: '/opt/spark/conf/spark-defaults.conf'
+        }
+      ],
+      default: '1g',
+      help: 'Amount of memory to use per executor.'
+    }
+  ]
+};
+
+export const COMPARISON: Comparison = {
+  rows: [
+    { field: 'master', left: 'yarn', right: 'yarn', same: true },
+    { field: 'executor_memory', left: '2g', right: null, same: false },
+    { field: 'spark.a', left: '1', right: '2', same: false }
+  ]
+};
+
 export interface IRequest {
   method: string;
   path: string;
@@ -304,8 +518,15 @@ export class Server {
   readonly answers: Record<string, Answer> = {
     'GET form': () => json(FORM),
     'GET environments': () => json(ENVIRONMENTS),
+    'GET kernels': () => json([KERNEL]),
     'GET kernels/user/demo': () => json(KERNEL),
     'POST preview': () => json(PREVIEW),
+    'POST settings': () => json(SETTINGS),
+    'POST effective': () => json(EFFECTIVE),
+    'POST compare': () => json(COMPARISON),
+    'POST cluster': () => json(NO_CLUSTER),
+    'POST test': () => json(TESTING, 202),
+    'GET kernels/user/demo/doctor': () => json([DIAGNOSIS]),
     'POST kernels': () => json(KERNEL, 201),
     'PUT kernels/user/demo': () => json(KERNEL),
     'POST undo': () => json(KERNEL),

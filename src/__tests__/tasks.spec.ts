@@ -11,13 +11,15 @@ import { bytesText, fractionOf, progressText } from '../tasks/texts';
 import {
   ARCHIVES,
   closeDialogs,
+  CRASH,
   DONE,
   Events,
   FAILED,
   json,
   refuse,
   Server,
-  TASK
+  TASK,
+  TESTED
 } from './server';
 
 const trans = nullTranslator.load('');
@@ -386,5 +388,23 @@ describe('the dialog of packed environments', () => {
     await open();
     fireEvent.click(await screen.findByText('Pack Again for demo'));
     await screen.findByText('There is no such kernel.');
+  });
+});
+
+describe('a test that nobody watched', () => {
+  it('is told of when it passed', async () => {
+    server.answers['GET tasks/t1'] = () => json(TESTED);
+    events.tell(TESTED);
+    expect((await theNote('success')).message).toBe(
+      `Testing “x”: The test passed. ${TESTED.flight?.verdict}`
+    );
+  });
+
+  it('is an error when it failed, though the work was done', async () => {
+    server.answers['GET tasks/t1'] = () => json({ ...TESTED, flight: CRASH });
+    events.tell(TESTED);
+    expect((await theNote('error')).message).toBe(
+      `Testing “x”: The test failed. ${CRASH.verdict}`
+    );
   });
 });

@@ -105,6 +105,10 @@ export class TaskNotifier {
     const log = this._logAction(state);
     switch (state.state) {
       case 'done':
+        if (task?.flight?.passed === false) {
+          Notification.error(message, { autoClose: false, actions: [log] });
+          break;
+        }
         Notification.success(message, { autoClose: NEWS_MS, actions: [log] });
         break;
       case 'cancelled':
@@ -123,11 +127,11 @@ export class TaskNotifier {
   }
 
   /**
-   * Tell of the kernel that a task has written, if it has.
+   * Tell of the kernel that a task has written, if it has. A test writes none.
    */
   private async _announce({ state, kind, kernel }: Task): Promise<boolean> {
     const { api, commands, trans } = this._options;
-    if (state !== 'done' || !kernel) {
+    if (state !== 'done' || !kernel || kind === 'test') {
       return false;
     }
     const written = await api.kernel(kernel.place, kernel.name);

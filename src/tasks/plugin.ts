@@ -9,10 +9,9 @@ import {
   nullTranslator,
   type TranslationBundle
 } from '@jupyterlab/translation';
-import { Api } from '../api';
 import { DOMAIN } from '../domain';
 // It explains what cannot be loaded, so it cannot be loaded late itself.
-// eslint-disable-next-line jupyter/prefer-lazy-imports
+
 import { orExplain } from '../explain';
 import { shownTasks, TASK_EVENT, type TaskState } from './shown';
 
@@ -34,12 +33,11 @@ export const tasksPlugin: JupyterFrontEndPlugin<void> = {
     translator: ITranslator | null
   ) => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
-    const api = new Api(app.serviceManager.serverSettings);
-    addCommands(app, api, trans);
+    addCommands(app, trans);
     for (const command of [TaskCommandIDs.showTasks, TaskCommandIDs.archives]) {
       palette?.addItem({ command, category: trans.__('Kernel Operations') });
     }
-    notify(app, api, trans);
+    notify(app, trans);
   }
 };
 
@@ -47,15 +45,12 @@ export const tasksPlugin: JupyterFrontEndPlugin<void> = {
  * Show by notifications what no dialog shows. Nothing is loaded or asked for before a task is heard
  * of.
  */
-function notify(
-  app: JupyterFrontEnd,
-  api: Api,
-  trans: TranslationBundle
-): void {
+function notify(app: JupyterFrontEnd, trans: TranslationBundle): void {
   const { commands, serviceManager } = app;
   const { showTasks } = TaskCommandIDs;
   const load = async () => {
     const { TaskNotifier } = await import('./notify');
+    const api = await connect(app);
     return new TaskNotifier({ api, commands, trans, showTasks });
   };
   let notifier: ReturnType<typeof load> | null = null;
@@ -79,34 +74,29 @@ function notify(
   };
 }
 
-function addCommands(
-  app: JupyterFrontEnd,
-  api: Api,
-  trans: TranslationBundle
-): void {
+async function connect({ serviceManager }: JupyterFrontEnd) {
+  const { Api } = await import('../api');
+  return new Api(serviceManager.serverSettings);
+}
+
+function addCommands(app: JupyterFrontEnd, trans: TranslationBundle): void {
   const { commands, serviceManager } = app;
-  const services = { api, trans, events: serviceManager.events };
+  const { events } = serviceManager;
+  const services = async () => ({ api: await connect(app), trans, events });
 
   commands.addCommand(TaskCommandIDs.showTasks, {
     label: trans.__('Show PySpark Tasks'),
     caption: trans.__(
       'Show how far the packing and installing for PySpark kernels is'
     ),
-    describedBy: {
-      args: {
-        type: 'object',
-        properties: {
-          id: {
-            type: 'string',
-            description: trans.__('Show the log of this task, and no other')
-          }
-        }
-      }
-    },
+    describedBy: async () => (await import('../arguments')).ofTask(trans),
     execute: ({ id }) =>
       orExplain(trans.__('The tasks cannot be shown'), trans, async () => {
         const { showTasksDialog } = await import('./dialog');
-        await showTasksDialog(services, id === undefined ? null : String(id));
+        await showTasksDialog(
+          await services(),
+          id === undefined ? null : String(id)
+        );
       })
   });
 
@@ -115,14 +105,14 @@ function addCommands(
     caption: trans.__(
       'Show the environments that kernels carry to the executors'
     ),
-    describedBy: { args: { type: 'object', properties: {} } },
+    describedBy: async () => (await import('../arguments')).NONE,
     execute: () =>
       orExplain(
         trans.__('The packed environments cannot be shown'),
         trans,
         async () => {
           const { showArchivesDialog } = await import('../archives');
-          await showArchivesDialog(services);
+          await showArchivesDialog(await services());
         }
       )
   });
@@ -132,25 +122,11 @@ function addCommands(
     caption: trans.__(
       'Bring what the executors of a kernel unpack to what its environment is now'
     ),
-    describedBy: {
-      args: {
-        type: 'object',
-        properties: {
-          place: {
-            type: 'string',
-            description: trans.__('The id of the directory that holds it')
-          },
-          name: {
-            type: 'string',
-            description: trans.__('The name of the kernel')
-          }
-        },
-        required: ['place', 'name']
-      }
-    },
+    describedBy: async () => (await import('../arguments')).ofKernel(trans),
     isEnabled: args => Boolean(args.place && args.name),
     execute: args =>
       orExplain(trans.__('Nothing was packed'), trans, async () => {
+        const api = await connect(app);
         const task = await api.repack(String(args.place), String(args.name));
         shownTasks.release(task);
         return task;

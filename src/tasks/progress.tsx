@@ -82,7 +82,7 @@ export function TaskProgress(props: ITaskProgressProps): JSX.Element {
         )}
         {problem && <p className="jp-PySparkKernels-taskEnd">{problem}</p>}
       </div>
-      <Log {...props} />
+      <TaskLog {...props} />
     </div>
   );
 }
@@ -111,7 +111,9 @@ function Bar({ task, trans }: ITaskProgressProps): JSX.Element {
 /**
  * What the task has printed. It follows the end, unless somebody reads further above.
  */
-function Log(props: ITaskProgressProps): JSX.Element {
+export function TaskLog(
+  props: Pick<ITaskProgressProps, 'task' | 'trans' | 'showsLog'>
+): JSX.Element {
   const { task, trans, showsLog } = props;
   const text = React.useRef<HTMLPreElement>(null);
   const isAtEnd = React.useRef(true);

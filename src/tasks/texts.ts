@@ -74,17 +74,27 @@ export function endText(task: Task, trans: TranslationBundle): string {
   }
 }
 
-function doneText({ kind }: Task, trans: TranslationBundle): string {
-  switch (kind) {
+function doneText(task: Task, trans: TranslationBundle): string {
+  switch (task.kind) {
     case 'create':
       return trans.__('The kernel was created.');
     case 'edit':
       return trans.__(
         'The kernel was changed. Restart its running kernels to use the new configuration.'
       );
+    case 'move':
+      return trans.__('The kernel was moved.');
+    case 'test':
+      return testText(task.flight, trans);
     default:
       return trans.__('The environment can be used now.');
   }
+}
+
+function testText(flight: Task['flight'], trans: TranslationBundle): string {
+  return flight?.passed === false
+    ? trans.__('The test failed. %1', flight.verdict)
+    : trans.__('The test passed. %1', flight?.verdict ?? '');
 }
 
 function powerOf(bytes: number): number {

@@ -1,6 +1,22 @@
 import * as React from 'react';
-import type { TaskModel, ITaskServices } from './model';
+import type { TaskModel, ITaskServices, ITaskView } from './model';
 import { TaskProgress } from './progress';
+
+/**
+ * What is drawn of a task, as long as it is drawn.
+ */
+export function useTaskView(model: TaskModel): ITaskView {
+  const [view, setView] = React.useState(model.view);
+  React.useEffect(() => {
+    const take = (): void => setView(model.view);
+    take();
+    model.stateChanged.connect(take);
+    return () => {
+      model.stateChanged.disconnect(take);
+    };
+  }, [model]);
+  return view;
+}
 
 /**
  * A task as its model knows it, for dialogs that draw nothing else of it.
@@ -12,15 +28,7 @@ export function TaskView(props: {
   children?: React.ReactNode;
 }): JSX.Element {
   const { model, trans, showsLog, children } = props;
-  const [view, setView] = React.useState(model.view);
-  React.useEffect(() => {
-    const take = (): void => setView(model.view);
-    take();
-    model.stateChanged.connect(take);
-    return () => {
-      model.stateChanged.disconnect(take);
-    };
-  }, [model]);
+  const view = useTaskView(model);
   return (
     <TaskProgress
       {...view}

@@ -1,0 +1,96 @@
+/**
+ * The arguments of the commands, for those who ask. Nobody does at JupyterLab's start.
+ */
+
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { KernelConfig } from './api';
+
+/**
+ * The fields that a command can fill in beforehand. The compiler finds one that is missing.
+ */
+const FIELDS: Record<keyof KernelConfig, { type: string }> = {
+  display_name: { type: 'string' },
+  environment: { type: 'string' },
+  master: { type: 'string' },
+  executor_memory: { type: 'string' },
+  executor_cores: { type: 'integer' },
+  place: { type: 'string' },
+  name: { type: 'string' },
+  driver_memory: { type: 'string' },
+  executor_instances: { type: 'integer' },
+  cores_max: { type: 'integer' },
+  spark_home: { type: 'string' },
+  executor_python: { type: 'string' },
+  carry: { type: 'boolean' },
+  carry_everything: { type: 'boolean' },
+  archive_directory: { type: 'string' },
+  ipython_profile: { type: 'string' },
+  conf: { type: 'object' },
+  env: { type: 'object' }
+};
+
+/**
+ * None at all.
+ */
+export const NONE = { args: { type: 'object', properties: {} } };
+
+/**
+ * Those of the command that creates a kernel.
+ */
+export function ofFields(trans: TranslationBundle) {
+  return {
+    args: {
+      type: 'object',
+      properties: {
+        ...FIELDS,
+        cwd: {
+          type: 'string',
+          description: trans.__('The folder of the first notebook')
+        },
+        isLauncher: {
+          type: 'boolean',
+          description: trans.__('Whether the command is a tile')
+        }
+      }
+    }
+  };
+}
+
+/**
+ * Those of a command that does something with one kernel.
+ */
+export function ofKernel(trans: TranslationBundle) {
+  return {
+    args: {
+      type: 'object',
+      properties: {
+        place: {
+          type: 'string',
+          description: trans.__('The id of the directory that holds it')
+        },
+        name: {
+          type: 'string',
+          description: trans.__('The name of the kernel')
+        }
+      },
+      required: ['place', 'name']
+    }
+  };
+}
+
+/**
+ * Those of a command that shows tasks.
+ */
+export function ofTask(trans: TranslationBundle) {
+  return {
+    args: {
+      type: 'object',
+      properties: {
+        id: {
+          type: 'string',
+          description: trans.__('Show the log of this task, and no other')
+        }
+      }
+    }
+  };
+}

@@ -1,0 +1,51 @@
+/**
+ * The panel of all kernels, and what is shown of one. It is loaded when it is first opened.
+ */
+
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import { MainAreaWidget } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { Api, type KernelAddress } from '../api';
+import { sparkIcon } from '../icon';
+import * as dialogs from './dialogs';
+import { type IManagerServices, ManagerModel } from './model';
+import { ManagerView } from './panel';
+
+function servicesOf(
+  app: JupyterFrontEnd,
+  trans: TranslationBundle
+): IManagerServices {
+  const { commands, serviceManager } = app;
+  const { events, serverSettings } = serviceManager;
+  return { api: new Api(serverSettings), commands, events, trans };
+}
+
+export function createPanel(
+  app: JupyterFrontEnd,
+  trans: TranslationBundle
+): MainAreaWidget {
+  const content = new ManagerView(new ManagerModel(servicesOf(app, trans)));
+  const panel = new MainAreaWidget({ content });
+  panel.id = 'jp-pyspark-kernels';
+  panel.title.label = trans.__('PySpark Kernels');
+  panel.title.icon = sparkIcon;
+  panel.title.closable = true;
+  panel.toolbar.hide();
+  return panel;
+}
+
+export function showTest(
+  app: JupyterFrontEnd,
+  trans: TranslationBundle,
+  kernel: KernelAddress
+): Promise<void> {
+  return dialogs.showTest(servicesOf(app, trans), kernel);
+}
+
+export function showDoctor(
+  app: JupyterFrontEnd,
+  trans: TranslationBundle,
+  kernel: KernelAddress
+): Promise<void> {
+  return dialogs.showDoctor(servicesOf(app, trans), kernel);
+}
