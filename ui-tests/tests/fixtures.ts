@@ -55,6 +55,21 @@ export class KernelDialog {
       .click();
   }
 
+  /** Test what is described. */
+  async test(): Promise<void> {
+    await this.root.getByRole('button', { name: 'Test', exact: true }).click();
+  }
+
+  /** How far the test is, and what came of it. */
+  get trial(): Locator {
+    return this.root.getByRole('region', { name: 'Test', exact: true });
+  }
+
+  /** What the kernel's cluster has free. */
+  get figures(): Locator {
+    return this.root.locator('.jp-PySparkKernels-figures');
+  }
+
   /** Describe a kernel that carries its environment to executors on this machine. */
   async carry(name: string): Promise<void> {
     await this.open();
@@ -98,9 +113,9 @@ export async function expectAccessible(
   expect(violations.map(({ id, nodes }) => [id, nodes[0].html])).toEqual([]);
 }
 
-/** The directory of packages of the environment that has PySpark. */
-function sitePackages(): string {
-  const lib = join(WORKSPACE, '.venv', 'lib');
+/** The directory of packages of an environment; without a path of the one that has PySpark. */
+export function sitePackages(environment = join(WORKSPACE, '.venv')): string {
+  const lib = join(environment, 'lib');
   return join(lib, readdirSync(lib)[0], 'site-packages');
 }
 
