@@ -10,6 +10,7 @@ from pathlib import Path
 import archive
 import create
 import discovery
+import listing
 import startup
 from table import print_table
 
@@ -20,7 +21,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="runs of each kind (default: 7)")
     parser.add_argument("--environment", type=Path, required=True, help="one with PySpark")
     parser.add_argument(
-        "--only", choices=["archive", "create", "discovery", "startup"], help="measure one thing"
+        "--only",
+        choices=["archive", "create", "discovery", "list", "startup"],
+        help="measure one thing",
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pyspark-kernels-benchmark-") as folder:
@@ -30,6 +33,7 @@ def main() -> None:
             "archive": archive.measure,
             "create": create.measure,
             "discovery": discovery.measure,
+            "list": listing.measure,
             "startup": startup.measure,
         }
         rows = []
