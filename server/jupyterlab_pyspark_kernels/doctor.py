@@ -41,6 +41,11 @@ class Diagnosis(BaseModel):
         None, description="What this server can do about it, such as install-ipykernel."
     )
 
+    @property
+    def sentence(self) -> str:
+        """What a person is told wherever there is room for nothing else."""
+        return f"{self.cause} {self.fix}"
+
 
 def diagnose(
     status: Mapping[str, Any] | None,

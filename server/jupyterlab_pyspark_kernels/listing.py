@@ -11,6 +11,7 @@ from pathlib import Path
 from . import store
 from .carry import find_archive
 from .config import KernelConfig, read_config
+from .doctor import diagnose_files
 from .environments import why_not_there
 from .errors import Invalid, Missing
 from .fields import label_to_name
@@ -46,7 +47,7 @@ class Listing:
         self._find_archive = cache(find_archive)
         self._trust = cache(Trust)
         self._user_name = cache(user_name)
-        self._broken: dict[tuple[str, str | None], str | None] = {}
+        self._broken: dict[tuple[str | None, ...], str | None] = {}
 
     def describe(self, place: Place, name: str) -> Kernel | None:
         """Describe a kernel of PySpark, or one that cannot be read; others are `None`."""
@@ -81,7 +82,7 @@ class Listing:
                 "edited_by_hand": meaning.edited_by_hand,
                 "archive": archive,
                 "last_test": last_test(place.kernels / name, stored.etag),
-                "broken": self._why_broken(config) or _why_archive_gone(archive),
+                "broken": self._why_broken(config, archive.uri if archive else None),
                 "untrusted": kernel.untrusted or self._trust(place).why_not_started(spec, config),
             }
         )
@@ -142,10 +143,10 @@ class Listing:
             # It went away just now.
             return ""
 
-    def _why_broken(self, config: KernelConfig) -> str | None:
-        key = (config.environment, config.spark_home)
+    def _why_broken(self, config: KernelConfig, archive: str | None = None) -> str | None:
+        key = (config.environment, config.spark_home, archive)
         if key not in self._broken:
-            self._broken[key] = why_not_there(config)
+            self._broken[key] = _why_broken(config, archive)
         return self._broken[key]
 
     def _archive(self, place: Place, spec: Kernelspec) -> KernelArchive | None:
@@ -194,10 +195,17 @@ def _is_elsewhere(uri: str) -> bool:
     return not uri.startswith("/")
 
 
-def _why_archive_gone(archive: KernelArchive | None) -> str | None:
-    if archive is None or _is_elsewhere(archive.uri) or os.path.exists(archive.uri):
+def _why_broken(config: KernelConfig, archive: str | None) -> str | None:
+    """Say why no notebook would start, in the words of the doctor where it knows that."""
+    missing = why_not_there(config) or _why_archive_gone(archive)
+    found = [] if missing is None else diagnose_files(config, archive)
+    return found[0].sentence if found else missing
+
+
+def _why_archive_gone(archive: str | None) -> str | None:
+    if archive is None or _is_elsewhere(archive) or os.path.exists(archive):
         return None
-    return f"The archive that its executors unpack is gone: {archive.uri}. Pack it anew."
+    return f"The archive that its executors unpack is gone: {archive}. Pack it anew."
 
 
 def _read_by_hand(spec: Kernelspec, name: str, place: Place) -> KernelConfig | None:

@@ -200,11 +200,11 @@ def test_what_is_gone_breaks_a_kernel(
     create(place, "k", {"kernel.json": json.dumps(render(read_config(config), "me")).encode()})
     assert look(place).broken is None
     shutil.rmtree(spark_home)
-    assert "is not a Spark installation" in str(look(place).broken)
+    assert "holds no Spark with Python" in str(look(place).broken)
     (env / "bin" / "python").unlink()
-    assert "Its Python is gone" in str(look(place).broken)
+    assert "There is no Python at" in str(look(place).broken)
     shutil.rmtree(env)
-    assert "There is no Python in" in str(look(place).broken)
+    assert "There is no Python at" in str(look(place).broken)
 
 
 def test_an_archive_that_is_gone_breaks_a_kernel(place: Place, env: Path, folder: Path) -> None:
@@ -219,7 +219,7 @@ def test_an_archive_that_is_gone_breaks_a_kernel(place: Place, env: Path, folder
     assert look(place).broken is None
     archive.unlink()
     assert look(place).broken == (
-        f"The archive that its executors unpack is gone: {archive}. Pack it anew."
+        f"The archive {archive} that executors unpack is gone. Pack the environment again."
     )
 
 

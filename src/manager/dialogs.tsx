@@ -118,7 +118,10 @@ function Doctor(props: {
   onRemedy: Remedies;
 }): JSX.Element {
   const { kernel, diagnoses, trans, onRemedy } = props;
-  const marks = marksOf(kernel, trans);
+  // What breaks it is the first of the causes, if there are some.
+  const marks = marksOf(kernel, trans).filter(
+    ({ id }) => id !== 'broken' || diagnoses.length === 0
+  );
   return (
     <>
       {marks.map(({ id, label, reason }) => (
