@@ -392,7 +392,7 @@ def test_a_list_tells_what_is_the_matter(
     _, *lines = run("list")[1].splitlines()
     fine, gone, hand_made, opened = sorted(lines)
     assert not any(mark in fine for mark in ("broken", "untrusted", "hand"))
-    assert "broken: There is no Python in “/nowhere”" in gone
+    assert "broken: There is no Python at /nowhere/bin/python." in gone
     assert hand_made.endswith("written by hand")
     assert f"untrusted: {kernels}/open can be written to by everybody." in opened
     assert "untrusted: " in run("show", "open")[1]
