@@ -36,6 +36,11 @@ class Cluster:
         """Give the running and waiting applications by their names."""
         return {app["name"]: app for app in self.state()["activeapps"]}
 
+    def is_free(self) -> bool:
+        """Tell whether nothing runs, and the executors of what ended have given all back."""
+        state = self.state()
+        return not (state["activeapps"] or state["coresused"] or state["memoryused"])
+
 
 @contextmanager
 def standalone_cluster(environment: Path, folder: Path) -> Iterator[Cluster]:

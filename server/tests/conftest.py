@@ -64,12 +64,18 @@ def yarn(
 
 
 @pytest.fixture(scope="session")
-def spark_cluster(
+def _started_cluster(
     pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    """A real standalone cluster that several modules use, one test at a time."""
     with standalone_cluster(pyspark_environment, tmp_path_factory.mktemp("cluster")) as started:
         yield started
+
+
+@pytest.fixture
+def spark_cluster(_started_cluster: Cluster) -> Cluster:
+    """A real standalone cluster, once what ran on it for the test before has given all back."""
+    wait_until(_started_cluster.is_free)
+    return _started_cluster
 
 
 @pytest.fixture(scope="module")

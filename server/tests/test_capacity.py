@@ -5,13 +5,13 @@ import logging
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from carrying import site_packages
-from cluster import CORES, Cluster, standalone_cluster
+from cluster import CORES, Cluster
 from kernels import free_port, running, wait_until
 from yarn import CORES as YARN_CORES
 from yarn import MEMORY as YARN_MEMORY
@@ -38,26 +38,18 @@ def kernel(environment: Path | str = "/env", **fields: Any) -> KernelConfig:
 # --- a real standalone master -------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def cluster(
-    pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    with standalone_cluster(pyspark_environment, tmp_path_factory.mktemp("cluster")) as started:
-        yield started
-
-
 @pytest.fixture
-def on_cluster(cluster: Cluster, pyspark_environment: Path) -> Callable[..., KernelConfig]:
+def on_cluster(spark_cluster: Cluster, pyspark_environment: Path) -> Callable[..., KernelConfig]:
     """Describe a kernel of the standalone cluster."""
 
     def make(**fields: Any) -> KernelConfig:
         conf = {
-            "spark.master.ui.port": cluster.web.rpartition(":")[2],
+            "spark.master.ui.port": spark_cluster.web.rpartition(":")[2],
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             **fields.pop("conf", {}),
         }
-        return kernel(pyspark_environment, master=cluster.master, conf=conf, **fields)
+        return kernel(pyspark_environment, master=spark_cluster.master, conf=conf, **fields)
 
     return make
 
@@ -101,12 +93,11 @@ EXECUTORS = "sc._jsc.sc().getExecutorMemoryStatus().size() - 1"
 )
 def test_as_many_executors_fit_as_the_master_starts(
     fields: dict[str, Any],
-    cluster: Cluster,
+    spark_cluster: Cluster,
     on_cluster: Callable[..., KernelConfig],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wait_until(lambda: cluster.applications() == {} and look(on_cluster()).capacity)
     config = on_cluster(**fields)
     before = look(config)
     assert before.capacity and before.demand and before.fit, before.problem
@@ -117,8 +108,8 @@ def test_as_many_executors_fit_as_the_master_starts(
         assert started.value("spark.range(1000).repartition(2).count()") == "1000"
         # It has said which ones to start; those register one by one.
         wait_until(lambda: started.value(EXECUTORS) == str(now))
-        application = cluster.applications()["k"]
-        (worker,) = cluster.state()["workers"]
+        application = spark_cluster.applications()["k"]
+        (worker,) = spark_cluster.state()["workers"]
         after = look(config).capacity
         assert after is not None
         LOG.info("%s Master: %s MiB", before.summary, worker["memoryused"])
@@ -151,10 +142,10 @@ def test_an_executor_larger_than_any_worker_is_told_before_saving(
 
 
 def test_of_several_masters_the_one_that_answers_tells(
-    cluster: Cluster, on_cluster: Callable[..., KernelConfig]
+    spark_cluster: Cluster, on_cluster: Callable[..., KernelConfig]
 ) -> None:
     # Nothing listens on the other address of loopback.
-    port = cluster.master.rpartition(":")[2]
+    port = spark_cluster.master.rpartition(":")[2]
     masters = f"spark://127.0.0.2:{port},127.0.0.1:{port}"
     config = on_cluster().model_copy(update={"master": masters})
     report = look(config)

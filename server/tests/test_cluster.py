@@ -4,29 +4,20 @@ The finding of a guide to Spark with JupyterHub: without a limit the first noteb
 of the cluster, and the next one waits.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from carrying import prove, with_package
-from cluster import CORES, Cluster, standalone_cluster
+from cluster import CORES, Cluster
 from kernels import running, wait_until
 
 from jupyterlab_pyspark_kernels.cli import main
 
 
-@pytest.fixture(scope="module")
-def cluster(
-    pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("cluster")
-    with standalone_cluster(pyspark_environment, folder) as started:
-        yield started
-
-
 @pytest.fixture
 def create(
-    cluster: Cluster,
+    spark_cluster: Cluster,
     pyspark_environment: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -38,7 +29,7 @@ def create(
         code = main(
             [
                 *("create", "-k", name, "-e", str(environment)),
-                *("--spark_master", cluster.master, "--spark.executor.memory", "512m"),
+                *("--spark_master", spark_cluster.master, "--spark.executor.memory", "512m"),
                 *("--spark.driver.host", "127.0.0.1", "--spark.driver.bindAddress", "127.0.0.1"),
                 *options,
             ]
@@ -53,7 +44,7 @@ COUNT = "spark.range(1000).repartition(2).count()"
 
 
 def test_two_kernels_with_a_limit_share_the_cluster(
-    cluster: Cluster, create: Callable[..., Path], tmp_path: Path
+    spark_cluster: Cluster, create: Callable[..., Path], tmp_path: Path
 ) -> None:
     create("first", "--cores-max", "1")
     kernels = create("second", "--cores-max", "1")
@@ -63,7 +54,7 @@ def test_two_kernels_with_a_limit_share_the_cluster(
     ):
         assert first.value(COUNT) == "1000"
         assert second.value(COUNT) == "1000"
-        applications = cluster.applications()
+        applications = spark_cluster.applications()
         assert {app["cores"] for app in applications.values()} == {1}
         assert {app["state"] for app in applications.values()} == {"RUNNING"}
         assert set(applications) == {"first", "second"}
@@ -75,19 +66,18 @@ def test_two_kernels_with_a_limit_share_the_cluster(
 
 
 def test_without_a_limit_the_first_kernel_takes_every_core(
-    cluster: Cluster, create: Callable[..., Path], tmp_path: Path
+    spark_cluster: Cluster, create: Callable[..., Path], tmp_path: Path
 ) -> None:
-    wait_until(lambda: cluster.applications() == {})
     create("greedy")
     kernels = create("waiting")
     with running(kernels, "greedy", tmp_path) as greedy:
         assert greedy.value(COUNT) == "1000"
-        assert cluster.applications()["greedy"]["cores"] == CORES
+        assert spark_cluster.applications()["greedy"]["cores"] == CORES
         with running(kernels, "waiting", tmp_path) as waiting:
             status = waiting.wait_for_stage("executors")
-            wait_until(lambda: "waiting" in cluster.applications())
-            assert cluster.applications()["waiting"]["cores"] == 0
-            assert cluster.applications()["waiting"]["state"] == "WAITING"
+            wait_until(lambda: "waiting" in spark_cluster.applications())
+            assert spark_cluster.applications()["waiting"]["cores"] == 0
+            assert spark_cluster.applications()["waiting"]["state"] == "WAITING"
             assert status["executors"] == 0
             # Plain Python does not wait with it.
             assert waiting.value("1 + 1") == "2"
