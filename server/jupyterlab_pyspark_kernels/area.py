@@ -8,16 +8,16 @@ the lock is had was left by a process that died, and is removed.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import stat
+import time
 from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
-
-from filelock import FileLock, Timeout
 
 from .errors import DiskFull, KernelError, NotAllowed, StorageFailed
 from .places import Place, own_mount
@@ -26,12 +26,17 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags to open a directory that must not be a link."""
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_UNDOS = 20
 _LOCK_SECONDS = 10
 _LOCK_POLL_SECONDS = 0.003
 
 Files: TypeAlias = Mapping[str, bytes]
 """Name and content of every file of a kernel directory."""
+
+
+class _Locked(Exception):
+    """Somebody else holds the lock."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,31 @@ def writing(place: Place) -> Iterator[Area]:
             base = _open(stack, place.kernels.parent, None)
             kernels = _open(stack, place.kernels.name, base)
             own = _open(stack, area.name, base)
-            lock = FileLock(area / "lock")
-            stack.enter_context(lock.acquire(_LOCK_SECONDS, _LOCK_POLL_SECONDS))
+            stack.enter_context(_locked(own))
             for name in ("staging", "undo"):
                 _make(name, own)
             opened = Area(kernels, _open(stack, "staging", own), _open(stack, "undo", own))
             _sweep(opened)
             yield opened
+
+
+@contextmanager
+def _locked(own: int) -> Iterator[None]:
+    """Hold the lock in our own directory, which a lock by its path could miss."""
+    lock = os.open("lock", _LOCK_FILE, 0o600, dir_fd=own)
+    try:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise _Locked from None
+                time.sleep(_LOCK_POLL_SECONDS)
+        yield
+    finally:
+        os.close(lock)
 
 
 def make_place(place: Place) -> None:
@@ -85,7 +108,7 @@ def explained(place: Place) -> Iterator[None]:
     """Turn what the file system says of a place into sentences."""
     try:
         yield
-    except Timeout:
+    except _Locked:
         raise StorageFailed.at(
             "place", f"Another process is writing to {place.kernels}. Try again in a moment."
         ) from None
@@ -107,8 +130,13 @@ def _make_tree(directory: Path, readable: bool) -> None:
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
         if readable:
-            # Whatever the umask; a group's directories stay the group's.
-            path.chmod(0o755 | path.stat().st_mode & stat.S_ISGID)
+            # Not by its path, which may be a link by now.
+            made = os.open(path, DIRECTORY)
+            try:
+                # Whatever the umask; a group's directories stay the group's.
+                os.fchmod(made, 0o755 | os.fstat(made).st_mode & stat.S_ISGID)
+            finally:
+                os.close(made)
 
 
 def _make(name: str, base: int) -> None:
@@ -120,8 +148,16 @@ def _sweep(area: Area) -> None:
     for name in os.listdir(area.staging):
         remove(area.staging, name)
     entries = sorted(os.listdir(area.undo))
-    for entry in entries[: max(0, len(entries) - _KEPT_UNDOS)]:
-        remove(area.undo, entry)
+    for number, entry in enumerate(entries, start=_KEPT_UNDOS - len(entries)):
+        # Without a kernel it is of a delete that did not come to take it away.
+        if number < 0 or not os.access(f"{entry}/kernel", os.F_OK, dir_fd=area.undo):
+            forget(area, entry)
+
+
+def forget(area: Area, entry: str) -> None:
+    """Remove what an undo needs, in one step for whoever looks."""
+    os.rename(entry, entry, src_dir_fd=area.undo, dst_dir_fd=area.staging)
+    remove(area.staging, entry)
 
 
 def remove(base: int, name: str) -> None:
@@ -156,11 +192,14 @@ def _write(directory: int, name: str, content: bytes) -> None:
 
 
 def overwrite(area: Area, kernel: int, files: Files, last: str) -> None:
-    """Replace files of a kernel one by one, the one that needs the others last."""
-    stage(area.staging, "edit", files)
+    """Replace those files of a kernel that differ, the one that needs the others last."""
+    there = copy_files(kernel, files)
+    # Mostly it is one file, so that nothing lies between the old and the new version.
+    changed = {name: files[name] for name in files if there.get(name) != files[name]}
+    stage(area.staging, "edit", changed)
     staged = os.open("edit", DIRECTORY, dir_fd=area.staging)
     try:
-        for name in sorted(files, key=lambda name: name == last):
+        for name in sorted(changed, key=lambda name: name == last):
             os.replace(name, name, src_dir_fd=staged, dst_dir_fd=kernel)
         os.fsync(kernel)
     finally:
@@ -201,5 +240,6 @@ def _explain(error: OSError, place: Place) -> KernelError:
     if error.errno == errno.EXDEV:
         return NotAllowed.at("place", f"{own_mount(where)} Choose another place.")
     return StorageFailed.at(
-        "place", f"{where} cannot be written to: {error.strerror}. Try again, or another place."
+        "place",
+        f"{where} cannot be read or written: {error.strerror}. Try again, or another place.",
     )

@@ -221,10 +221,11 @@ class KernelConfig(BaseModel):
 
 def _with_names(data: dict[str, Any]) -> dict[str, Any]:
     """Derive the name from the label or the label from the name, whichever is left out."""
-    name, label = data.get("name") or "", data.get("display_name") or ""
+    name, label = data.get("name", ""), data.get("display_name")
     if name and "display_name" not in data:
         return {**data, "display_name": name}
-    if label and not name and isinstance(label, str):
+    # Another value that is no name, such as false, is refused where names are checked.
+    if name == "" and label and isinstance(label, str):
         derived = label_to_name(label)
         if not derived:
             raise wrong(

@@ -31,6 +31,9 @@ RESOURCE = "pyspark_kernels"
 MAX_BODY = 256 * 1024
 """Bytes of a request's body."""
 
+_VERBS = ("GET", "POST", "PUT", "DELETE")
+_WITH_BODY = ("POST", "PUT")
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -64,7 +67,7 @@ class Handler(APIHandler):
         length = self.request.headers.get("Content-Length", "0")
         if length.isdigit() and int(length) > MAX_BODY:
             self._refuse(_too_large())
-        if self.request.method in ("POST", "PUT"):
+        if self.request.method in _WITH_BODY and self.request.method in self._own_verbs():
             kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if kind != "application/json":
                 self._refuse(
@@ -76,14 +79,17 @@ class Handler(APIHandler):
         if len(self._body) <= MAX_BODY:
             self._body += chunk
 
-    def json_body(self) -> Any:
-        """Read the body as strict JSON."""
+    def json_body(self) -> dict[str, Any]:
+        """Read the body as strict JSON, which is always an object."""
         try:
             if len(self._body) > MAX_BODY:
                 raise _too_large()
-            return parse_json(bytes(self._body))
+            body = parse_json(bytes(self._body))
         except KernelError as error:
             self._refuse(error)
+        if not isinstance(body, dict):
+            self._refuse(Invalid.at("", "The body is not a JSON object. Send one."))
+        return body
 
     def if_match(self) -> str:
         """Give the etag of the version that a change began with."""
@@ -99,6 +105,9 @@ class Handler(APIHandler):
         **kwargs: Parameters.kwargs,
     ) -> Result:
         """Run what blocks on the disk in a thread, and turn a refusal into an answer."""
+        if self.request.method in _WITH_BODY:
+            # Also where nothing is taken from it, as whoever sends nonsense meant something else.
+            self.json_body()
         try:
             return await asyncio.to_thread(function, *args, **kwargs)
         except KernelError as error:
@@ -134,6 +143,8 @@ class Handler(APIHandler):
         """Answer an error as `{message, reason, errors}`, never with a traceback."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         self.set_header("Content-Type", "application/json")
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(self._own_verbs()))
         if isinstance(error, Refused):
             errors = [{"field": e.field, "message": e.message} for e in error.error.errors]
             message, reason = str(error.error), error.error.reason
@@ -141,6 +152,9 @@ class Handler(APIHandler):
             message = (isinstance(error, web.HTTPError) and error.log_message) or self._reason
             errors, reason = [], self._reason
         self.finish(json.dumps({"message": message, "reason": reason, "errors": errors}))
+
+    def _own_verbs(self) -> list[str]:
+        return [verb for verb in _VERBS if verb.lower() in vars(type(self))]
 
     def _refuse(self, error: KernelError) -> NoReturn:
         raise Refused(error) from None
@@ -251,8 +265,7 @@ class ReadyHandler(Handler):
     @authorized("write", resource=RESOURCE)
     async def post(self) -> None:
         """Install it into one of them."""
-        body = self.json_body()
-        path = body.get("environment") if isinstance(body, dict) else None
+        path = self.json_body().get("environment")
         if not isinstance(path, str):
             self._refuse(Invalid.at("environment", "It is missing. Send the environment's path."))
         await self.begin(await self.call(self.service.make_ready, path))

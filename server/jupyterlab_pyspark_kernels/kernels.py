@@ -112,10 +112,7 @@ class Kernels:
         return place
 
     def _ours(self, place: Place, name: str) -> store.StoredKernel:
-        try:
-            stored = store.read(place, name)
-        except store.Unreadable as error:
-            raise NotAllowed.at("name", f"{quoted(name)} is not changed: {error}.") from None
+        stored = store.read_to_change(place, name)
         if not is_ours(stored.spec):
             raise NotAllowed.at(
                 "name", f"{quoted(name)} was not made here, so it is not changed here."
@@ -147,8 +144,8 @@ class Kernels:
         """Check what matters to a test; a name that is taken does not."""
         config = read_config(data)
         check_carry(config)
-        if is_carried(config):
-            self._writable(config.place)
+        place = self._writable if is_carried(config) else self._place
+        place(config.place)
         return prepare(config, self._allowed)
 
     def _check_free(self, config: KernelConfig, old: KernelAddress | None) -> None:

@@ -18,7 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .area import DIRECTORY, Area, Files, area_path, copy_files, overwrite, remove, stage, writing
+from .area import (
+    DIRECTORY,
+    Area,
+    Files,
+    area_path,
+    copy_files,
+    explained,
+    forget,
+    overwrite,
+    remove,
+    stage,
+    writing,
+)
 from .errors import EditedMeanwhile, KernelError, Missing, NotAllowed, Taken, quoted
 from .places import Place, directory_place
 
@@ -83,12 +95,18 @@ class Undo:
 
 
 def names(place: Place) -> list[str]:
-    """List the directories of a place that may be kernels, sorted."""
-    try:
-        with os.scandir(place.kernels) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return []
+    """List the directories of a place that may be kernels, sorted.
+
+    Raises:
+        KernelError: when the file system fails.
+
+    """
+    with explained(place):
+        try:
+            with os.scandir(place.kernels) as entries:
+                return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return []
 
 
 def exists(place: Place, name: str) -> bool:
@@ -117,13 +135,30 @@ def read(place: Place, name: str) -> StoredKernel:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise Unreadable("kernel.json is not a file")
-    with os.fdopen(fd, "rb") as file:
-        content = file.read(MAX_KERNEL_JSON + 1)
+    try:
+        with os.fdopen(fd, "rb") as file:
+            content = file.read(MAX_KERNEL_JSON + 1)
+    except OSError as error:
+        raise Unreadable(f"kernel.json cannot be read: {error.strerror}") from None
     return StoredKernel(_parse(content), _etag(content))
 
 
 def _etag(kernel_json: bytes) -> str:
     return hashlib.sha256(kernel_json).hexdigest()[:32]
+
+
+def read_to_change(place: Place, name: str) -> StoredKernel:
+    """Read one kernel that is to be changed.
+
+    Raises:
+        Missing: when there is none.
+        NotAllowed: when its kernel.json is no kernelspec, so that a change would lose it.
+
+    """
+    try:
+        return read(place, name)
+    except Unreadable as error:
+        raise NotAllowed.at("name", f"{quoted(name)} is not changed: {error}.") from None
 
 
 def specs(place: Place) -> Iterator[tuple[str, dict[str, Any] | None]]:
@@ -139,12 +174,18 @@ def specs(place: Place) -> Iterator[tuple[str, dict[str, Any] | None]]:
 
 def kept_specs(place: Place) -> Iterator[dict[str, Any]]:
     """Give the kernelspecs that `undo` can bring back, now or after another undo."""
-    for entry in (area_path(place) / "undo").glob("*/kernel"):
+    for entry in _kept(place):
         try:
             yield _parse((entry / KERNEL_JSON).read_bytes())
         except (OSError, Unreadable):
             # An edit whose kernel.json was broken before; undo gives it back as it was.
             continue
+
+
+def _kept(place: Place) -> list[Path]:
+    """List the kernels that are kept for `undo`."""
+    with explained(place):
+        return list((area_path(place) / "undo").glob("*/kernel"))
 
 
 def _check_component(place: Place, name: str) -> None:
@@ -213,7 +254,7 @@ def replace(place: Place, name: str, files: Files, etag: str) -> None:
     """
     _check_component(place, name)
     with writing(place) as area, _open_kernel(place, area, name) as kernel:
-        check_etag(name, read(place, name), etag)
+        check_etag(name, read_to_change(place, name), etag)
         about = {"action": "edit", "name": name, "written": _etag(files[KERNEL_JSON])}
         with _remembering(area, about, copy_files(kernel, files)):
             overwrite(area, kernel, files, last=KERNEL_JSON)
@@ -338,10 +379,9 @@ def _take_away(place: Place, name: str) -> None:
 
 def undos(place: Place) -> list[Undo]:
     """List what can be taken back in a place, the last change first."""
-    found = []
-    for path in (area_path(place) / "undo").glob("*/kernel"):
-        if (change := _read_undo(place, path.parent)) is not None:
-            found.append(change)
+    with explained(place):
+        read = [_read_undo(place, path.parent) for path in _kept(place)]
+    found = [change for change in read if change is not None]
     return sorted(found, key=lambda change: change.entry, reverse=True)
 
 
@@ -351,7 +391,7 @@ def _read_undo(place: Place, entry: Path) -> Undo | None:
         when = (entry / _ABOUT).stat().st_mtime_ns
         moved = (Path(about["kernels"]), about["new_name"]) if about["action"] == "move" else None
         name, action, written = about["name"], about["action"], about["written"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (FileNotFoundError, PermissionError, ValueError, LookupError, TypeError):
         # Another process is taking it back, or it was tampered with.
         return None
     change = Undo(place, name, action, written, entry.name, when, moved)
@@ -395,7 +435,7 @@ def undo(change: Undo) -> None:
                 _bring_back(area, change)
         finally:
             os.close(kept)
-        remove(area.undo, change.entry)
+        forget(area, change.entry)
     if at is not None and at[0] != change.place:
         _take_away(*at)
 
@@ -473,5 +513,5 @@ def _remembering(area: Area, about: Mapping[str, str], kept: Files) -> Iterator[
     try:
         yield entry
     except (OSError, KernelError):
-        remove(area.undo, entry)
+        forget(area, entry)
         raise

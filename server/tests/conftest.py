@@ -1,4 +1,5 @@
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -161,6 +162,13 @@ def make_environment(tmp_path: Path) -> Callable[..., Path]:
 def environment(make_environment: Callable[..., Path]) -> Path:
     """An environment that looks complete."""
     return make_environment(ipykernel="7.4.0", pyspark="4.3.0", py4j="0.10.9.9")
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory where there is one: nothing is asked of a disk there."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as path:
+        yield Path(path)
 
 
 @pytest.fixture
