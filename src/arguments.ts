@@ -9,6 +9,8 @@ import type { KernelConfig } from './api';
  * The fields that a command can fill in beforehand. The compiler finds one that is missing.
  */
 const FIELDS: Record<keyof KernelConfig, { type: string }> = {
+  template: { type: 'string' },
+  choices: { type: 'array' },
   display_name: { type: 'string' },
   environment: { type: 'string' },
   master: { type: 'string' },
@@ -26,7 +28,8 @@ const FIELDS: Record<keyof KernelConfig, { type: string }> = {
   archive_directory: { type: 'string' },
   ipython_profile: { type: 'string' },
   conf: { type: 'object' },
-  env: { type: 'object' }
+  env: { type: 'object' },
+  per_user: { type: 'array' }
 };
 
 /**

@@ -224,6 +224,8 @@ function originText(
   switch (origin) {
     case 'form':
       return trans.__('this form');
+    case 'template':
+      return trans.__('the template');
     case 'launcher':
       return trans.__('the launcher');
     case 'environment':

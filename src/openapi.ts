@@ -21,7 +21,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description Schema, layout, defaults, places. */
+                /** @description All that a dialog needs. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -1385,7 +1385,7 @@ export interface components {
              * Origin
              * @enum {string}
              */
-            origin: "form" | "launcher" | "spark-defaults.conf" | "environment" | "spark";
+            origin: "form" | "template" | "launcher" | "spark-defaults.conf" | "environment" | "spark";
             /**
              * Place
              * @description Where exactly, as a person would say it.
@@ -1567,6 +1567,7 @@ export interface components {
                 [key: string]: unknown;
             };
             places: components["schemas"]["Place"][];
+            templates: components["schemas"]["Offers"];
         };
         /**
          * Import
@@ -1714,6 +1715,12 @@ export interface components {
              * @description Why starting it would run what somebody else can change; null when it would not.
              */
             untrusted: string | null;
+            /**
+             * Outdated
+             * @description Why an edit will be held against other rules than the kernel was made with: its template has changed or is gone; null when it is as it was.
+             * @default null
+             */
+            outdated: string | null;
         };
         /**
          * KernelAddress
@@ -1753,6 +1760,18 @@ export interface components {
          * @description A PySpark kernel as its maker describes it.
          */
         KernelConfig: {
+            /**
+             * Template
+             * @description What the administrator offers to begin with. It may fix some fields.
+             * @example analytics
+             */
+            template?: string;
+            /**
+             * Choices
+             * @description What is chosen of the template: a size, and any of its options.
+             * @default []
+             */
+            choices: string[];
             /**
              * Name
              * @description What the launcher and the notebook call the kernel.
@@ -1864,6 +1883,12 @@ export interface components {
             env: {
                 [key: string]: string;
             };
+            /**
+             * Filled in for each user
+             * @description Settings and variables in which ${launch.user}, ${launch.hub_user}, ${launch.uid} and ${launch.home} stand for whoever starts the kernel.
+             * @default []
+             */
+            per_user: string[];
         };
         /**
          * KernelPair
@@ -1913,6 +1938,106 @@ export interface components {
             memory_total_mib: number;
             /** Memory Free Mib */
             memory_free_mib: number;
+        };
+        /**
+         * Offer
+         * @description A template as a form offers it.
+         */
+        Offer: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /** Description */
+            description: string;
+            /**
+             * Closed
+             * @description The fields that hold only what the template names.
+             */
+            closed: string[];
+            /** Rules */
+            rules: components["schemas"]["OfferedRule"][];
+            /**
+             * Sizes
+             * @description Of these, one is chosen.
+             */
+            sizes: components["schemas"]["OfferedChoice"][];
+            /**
+             * Size
+             * @description The size of who chooses none.
+             */
+            size: string | null;
+            /**
+             * Options
+             * @description Of these, any can be chosen.
+             */
+            options: components["schemas"]["OfferedChoice"][];
+        };
+        /**
+         * OfferedChoice
+         * @description A size or an option.
+         */
+        OfferedChoice: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /** Description */
+            description: string;
+            /** Rules */
+            rules: components["schemas"]["OfferedRule"][];
+        };
+        /**
+         * OfferedRule
+         * @description What holds for one setting of a template, for a form that shows it.
+         */
+        OfferedRule: {
+            /**
+             * Setting
+             * @description A field of KernelConfig, a spark.* key or a variable.
+             */
+            setting: string;
+            /**
+             * Field
+             * @description The field of KernelConfig that holds it.
+             */
+            field: string;
+            /**
+             * Value
+             * @description Its value, or that of who gives none.
+             */
+            value: string | null;
+            /**
+             * Locked
+             * @description Whether nobody can choose another.
+             */
+            locked: boolean;
+            /**
+             * Hidden
+             * @description Whether it should not be shown.
+             */
+            hidden: boolean;
+            /** Min */
+            min: string | null;
+            /** Max */
+            max: string | null;
+            /** One Of */
+            one_of: string[] | null;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * Offers
+         * @description The templates there are.
+         */
+        Offers: {
+            /** Templates */
+            templates: components["schemas"]["Offer"][];
+            /**
+             * Required
+             * @description Whether a kernel needs one.
+             */
+            required: boolean;
         };
         /**
          * Place
@@ -2004,7 +2129,7 @@ export interface components {
              * Origin
              * @enum {string}
              */
-            origin: "form" | "launcher" | "spark-defaults.conf" | "environment" | "spark";
+            origin: "form" | "template" | "launcher" | "spark-defaults.conf" | "environment" | "spark";
             /**
              * Place
              * @description Where exactly, as a person would say it.

@@ -4,6 +4,7 @@ Never use it elsewhere: it opens JupyterLab's internals to scripts, and lets any
 """
 
 import os
+import pwd
 
 from jupyterlab.galata import configure_jupyter_server
 
@@ -12,3 +13,5 @@ configure_jupyter_server(c)
 c.ServerApp.ip = "127.0.0.1"
 c.ServerApp.port = int(os.environ["PYSPARK_KERNELS_UI_PORT"])
 c.ServerApp.port_retries = 0
+c.PySparkKernels.template_directories = [os.environ["PYSPARK_KERNELS_UI_TEMPLATES"]]
+c.PySparkKernels.template_administrators = [pwd.getpwuid(os.getuid()).pw_name]

@@ -13,6 +13,7 @@ const folder = (process.env.PYSPARK_KERNELS_UI_FOLDER ??= mkdtempSync(
   join(tmpdir(), 'pyspark-kernels-ui-')
 ));
 process.env.TARGET_URL = url;
+process.env.PYSPARK_KERNELS_UI_TEMPLATES = join(folder, 'templates');
 process.env.PYSPARK_KERNELS_WORKSPACE = resolve(__dirname, '../.dev/workspace');
 
 export default defineConfig({

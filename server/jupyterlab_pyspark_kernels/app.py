@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import List, Unicode
+from traitlets import Bool, List, Unicode
 
+from .administration import administration
+from .audit import task_end_event
 from .doctor import site_rules
 from .environments import DEFAULT_ROOTS
-from .events import KERNEL_SCHEMA_FILE, TASK_SCHEMA_FILE
+from .events import AUDIT_SCHEMA_FILE, KERNEL_SCHEMA_FILE, TASK_SCHEMA_FILE
 from .handlers import task_event, url_patterns
-from .places import jupyter_places, own_directory
+from .places import jupyter_places, own_directory, read_only_places
+from .policy import Policy
 from .service import KernelService
 from .tasks import Task, Tasks
 
@@ -36,19 +40,50 @@ class PySparkKernels(ExtensionApp):
         help="Directories that the environment of a kernel must lie in; anywhere when empty.",
     )
 
+    template_directories = List(
+        Unicode(),
+        config=True,
+        help="Directories with templates. One that others than root and the administrators can "
+        "write to is not used.",
+    )
+
+    template_administrators = List(
+        Unicode(),
+        config=True,
+        help="Users, beside root, who may own the directories of templates and all in them.",
+    )
+
+    require_template = Bool(config=True, help="Whether kernels can be made from templates only.")
+
+    may_share = List(
+        Unicode(),
+        config=True,
+        help="Users, and groups as @group, who may write kernels where others see them; everybody "
+        "whom the file system lets when empty.",
+    )
+
     def initialize_handlers(self) -> None:
         """Add the routes, and the event that they emit."""
         server = self.serverapp
         if server is None or server.event_logger is None or server.kernel_spec_manager is None:
             raise RuntimeError("The extension needs an initialized Jupyter Server.")
-        for schema in (KERNEL_SCHEMA_FILE, TASK_SCHEMA_FILE):
+        for schema in (AUDIT_SCHEMA_FILE, KERNEL_SCHEMA_FILE, TASK_SCHEMA_FILE):
             server.event_logger.register_event_schema(schema)
+        takes_from_gateway = iscoroutinefunction(server.kernel_spec_manager.get_all_specs)
         service = KernelService(
             server.kernel_spec_manager,
-            jupyter_places,
+            read_only_places if takes_from_gateway else jupyter_places,
             environment_roots=self.environment_roots,
             workspace=Path(server.root_dir),
             allowed_environments=self.allowed_environments,
+            policy=Policy(
+                administration(
+                    directories=self.template_directories,
+                    administrators=self.template_administrators,
+                    require_template=self.require_template,
+                    may_share=self.may_share,
+                )
+            ),
         )
         self._tasks = Tasks(own_directory() / "tasks", service.carry_out, self._tell)
         self.handlers.extend(url_patterns(service, self._tasks))
@@ -66,3 +101,5 @@ class PySparkKernels(ExtensionApp):
             return
         # Work is done in threads, and the server's events belong to its loop.
         server.io_loop.add_callback(server.event_logger.emit, **task_event(task))
+        if task.state != "running":
+            server.io_loop.add_callback(server.event_logger.emit, **task_end_event(task))

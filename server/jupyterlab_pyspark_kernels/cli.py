@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from jupyter_client.kernelspec import KernelSpecManager
 
+from .administration import configured
 from .catalogue import Setting
 from .config import CONF_KEYS, KernelConfig
 from .console import Console, flat, print_error, print_value, printable, table
@@ -27,6 +28,8 @@ from .importing import MAX_TEXT, check_draft, import_text
 from .jsontext import parse_json
 from .models import ExportFormat, Kernel, KernelAddress, KernelTest, Remark, Request
 from .places import Place, directory_place, jupyter_places
+from .policy import Policy
+from .policycli import HasProblems, add_policy_commands
 from .progress import Cancelled
 from .service import KernelService
 
@@ -34,10 +37,12 @@ DONE, FAILED, WRONG_INPUT = 0, 1, 2
 _WRONG_INPUT_STATUSES = {400, 404, 409, 413, 422}
 
 _MAPPINGS = {"conf": "KEY=VALUE", "env": "NAME=VALUE"}
+_LISTS = {"choices", "per_user"}
 _SHORT = {
     "name": ("-k", "--kernel-name"),
     "environment": ("-e", "--venv-dir-path"),
     "master": ("--spark-master",),
+    "choices": ("--choice",),
 }
 """What the original script calls these fields."""
 
@@ -68,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Cancelled):
         print("Cancelled.", file=sys.stderr)
         return FAILED
-    except _NotPassed:
+    except (_NotPassed, HasProblems):
         return FAILED
     except KernelError as error:
         print_error(error, options.json)
@@ -107,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument(
         "-t",
         "--kernels-template-path",
-        dest="template",
+        dest="hocon",
         type=Path,
         metavar="FILE",
         help="a HOCON template of the original script; the other options win over it",
@@ -178,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     compare = _command(commands, "compare", _compare, "Show what tells two kernels apart.")
     compare.add_argument("--all", action="store_true", help="also what is the same")
     undo = _command(commands, "undo", _undo, "Take back the last remove, edit, rename or promote.")
+    add_policy_commands(commands)
     named = (show, edit, copy, rename, promote, exported, remove, repack, doctor)
     for command in (*named, effective, compare):
         command.add_argument("kernel", metavar="NAME", help="the kernel's name")
@@ -222,6 +228,8 @@ def _add_field(parser: argparse._ActionsContainer, name: str) -> None:
     if field.annotation is bool:
         action = argparse.BooleanOptionalAction
         parser.add_argument(*options, dest=name, action=action, default=None, help=text)
+    elif name in _LISTS:
+        parser.add_argument(*options, dest=name, action="append", metavar="NAME", help=text)
     elif name in _MAPPINGS:
         parser.add_argument(
             *options, action="append", default=[], metavar=_MAPPINGS[name], help=text
@@ -259,7 +267,8 @@ def _pairs(field: str, texts: Sequence[str]) -> dict[str, str]:
 def _service(options: argparse.Namespace) -> KernelService:
     # Read now: `copy` looks for its first kernel elsewhere than where the second goes.
     kernels_dir = options.kernels_dir or _directory(getattr(options, "to", ""))
-    return KernelService(KernelSpecManager(), lambda: _places(kernels_dir))
+    policy = Policy(configured())
+    return KernelService(KernelSpecManager(), lambda: _places(kernels_dir), policy=policy)
 
 
 def _directory(place: str) -> Path | None:
@@ -299,9 +308,7 @@ def _find(service: KernelService, options: argparse.Namespace) -> Kernel:
 
 def _create(service: KernelService, options: argparse.Namespace) -> None:
     given = {**_config_data(options), "place": _place_id(service, options) or "user"}
-    data, remarks = (
-        (given, []) if options.template is None else from_template(options.template, given)
-    )
+    data, remarks = (given, []) if options.hocon is None else from_template(options.hocon, given)
     preview = service.preview(data)
     for remark in remarks:
         print(printable(remark.message), file=sys.stderr)
@@ -362,6 +369,7 @@ def _show(service: KernelService, options: argparse.Namespace) -> None:
     if kernel.last_test is not None:
         rows += [("last_test", f"{_last_test(kernel.last_test)}: {kernel.last_test.verdict}")]
     rows += [("marks", "; ".join(_marks(kernel)) or "none")]
+    rows += [("outdated", kernel.outdated)] if kernel.outdated is not None else []
     print_value(kernel, options.json, table(rows))
 
 

@@ -52,12 +52,14 @@ def _flat(config: Mapping[str, JsonValue]) -> dict[str, str]:
     for field, value in config.items():
         if isinstance(value, dict) and field in _GROUPS:
             flat.update({f"{_GROUPS[field]}{name}": str(item) for name, item in value.items()})
-        elif value is not None and field not in _ADDRESS:
+        elif value not in (None, []) and field not in _ADDRESS:
             flat[field] = _text(value)
     return flat
 
 
 def _text(value: JsonValue) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 

@@ -26,6 +26,7 @@ from .fields import (
     Memory,
     Path,
     ProfileName,
+    TemplateReference,
     Value,
     label_to_name,
     wrong,
@@ -41,12 +42,31 @@ CONF_KEYS = {
 }
 """The fields that are one Spark setting each, and that setting's key."""
 
+AT_LAUNCH = "${launch."
+"""Begins what the launcher fills in, in the settings and variables of `per_user` alone."""
+
 
 class KernelConfig(BaseModel):
     """A PySpark kernel as its maker describes it."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    template: Annotated[
+        TemplateReference | None,
+        Field(
+            title="Template",
+            description="What the administrator offers to begin with. It may fix some fields.",
+            examples=["analytics"],
+        ),
+    ] = None
+    choices: Annotated[
+        list[str],
+        Field(
+            title="Choices",
+            description="What is chosen of the template: a size, and any of its options.",
+            max_length=50,
+        ),
+    ] = []
     display_name: Annotated[
         Label,
         Field(
@@ -209,6 +229,17 @@ class KernelConfig(BaseModel):
         ),
     ] = {}
 
+    per_user: Annotated[
+        list[str],
+        Field(
+            title="Filled in for each user",
+            description="Settings and variables in which ${launch.user}, ${launch.hub_user}, "
+            "${launch.uid} and ${launch.home} stand for whoever starts the kernel.",
+            max_length=700,
+            json_schema_extra={"advanced": True},
+        ),
+    ] = []
+
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, data: Any) -> Any:
@@ -216,7 +247,7 @@ class KernelConfig(BaseModel):
         if not isinstance(data, dict):
             raise wrong("A kernel is described by a JSON object. Send one")
         given = {key: value for key, value in data.items() if value is not None}
-        return _with_names(_with_conf_in_fields(given))
+        return _with_names(_with_known_users(with_conf_in_fields(given)))
 
 
 def _with_names(data: dict[str, Any]) -> dict[str, Any]:
@@ -237,7 +268,22 @@ def _with_names(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _with_conf_in_fields(data: dict[str, Any]) -> dict[str, Any]:
+def _with_known_users(data: dict[str, Any]) -> dict[str, Any]:
+    """Drop from `per_user` what has been taken out, or is the same for everybody now."""
+    groups = [group for name in ("conf", "env") if isinstance(group := data.get(name), dict)]
+    names = data.get("per_user")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return data
+    marked = {
+        name
+        for group in groups
+        for name, value in group.items()
+        if name in names and isinstance(value, str) and AT_LAUNCH in value
+    }
+    return {**data, "per_user": sorted(marked)}
+
+
+def with_conf_in_fields(data: dict[str, Any]) -> dict[str, Any]:
     """Move settings that have a field of their own out of `conf`."""
     conf = data.get("conf")
     if not isinstance(conf, dict):
@@ -283,6 +329,7 @@ _MESSAGES: Mapping[str, str] = {
     "missing": "{title} is missing. Give it",
     "bool_type": "{value} is neither true nor false. Send one of them",
     "string_type": "{value} is not text. Write it in quotes",
+    "list_type": "{value} is not a list. Send a list of names",
     "dict_type": "{value} is not a list of settings. Send an object of names and values",
     "too_long": "There are too many entries. Leave some out",
     "extra_forbidden": "{field} is not a field of a kernel. Use one of: {fields}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -21,11 +21,14 @@ from .advice import looks_secret, on_settings
 from .catalogue import Catalogue, Spark
 from .clusters import Connect, parse_master
 from .config import CONF_KEYS, KernelConfig
+from .fields import template_name
 from .files import read_small
 from .models import Remark
 from .render import Carried, settings
 
-Origin: TypeAlias = Literal["form", "launcher", "spark-defaults.conf", "environment", "spark"]
+Origin: TypeAlias = Literal[
+    "form", "template", "launcher", "spark-defaults.conf", "environment", "spark"
+]
 
 HIDDEN = "*********(redacted)"
 """As Spark's own UI writes a value that it does not show."""
@@ -95,6 +98,7 @@ def effective(
     catalogue: Catalogue | None = None,
     *,
     carried: Carried | None = None,
+    by_template: Collection[str] = (),
     variables: Mapping[str, str] | None = None,
     everything: bool = False,
 ) -> Effective:
@@ -105,6 +109,7 @@ def effective(
         defaults: what its spark-defaults.conf says; `None` when there is none.
         catalogue: what its Spark knows; `None` when it was not asked.
         carried: the packed environment, for a kernel that carries it.
+        by_template: the fields and settings whose values are those of the kernel's template.
         variables: the server's own, which the kernel gets unless it sets them.
         everything: whether to list also what only Spark's default sets.
 
@@ -114,9 +119,9 @@ def effective(
     ]
     if isinstance(parse_master(config.master), Connect):
         remarks = [Remark(field="master", message=_ON_CONNECT)]
-        said = list(_on_connect(config))
+        said = list(_on_connect(config, by_template))
     else:
-        said = list(_said(config, defaults, catalogue, carried, variables or {}))
+        said = list(_said(config, defaults, catalogue, carried, by_template, variables or {}))
         if defaults is not None and catalogue is not None:
             remarks += [
                 Remark(field="", message=f"{defaults.path}: {message}")
@@ -155,11 +160,11 @@ def _row(key: str, said: list[Said], catalogue: Catalogue | None) -> EffectiveRo
     )
 
 
-def _on_connect(config: KernelConfig) -> Iterator[tuple[str, Said]]:
-    yield "spark.remote", _by_form(config.master, "master")
+def _on_connect(config: KernelConfig, by_template: Collection[str]) -> Iterator[tuple[str, Said]]:
+    yield "spark.remote", _by_maker(config, "master", config.master, by_template)
     for key, value in config.conf.items():
         if key.startswith("spark.sql."):
-            yield key, _by_form(value, "conf")
+            yield key, _by_maker(config, key, value, by_template)
 
 
 def _said(
@@ -167,10 +172,11 @@ def _said(
     defaults: Defaults | None,
     catalogue: Catalogue | None,
     carried: Carried | None,
+    by_template: Collection[str],
     variables: Mapping[str, str],
 ) -> Iterator[tuple[str, Said]]:
     """Give all that is said of settings, the strongest first."""
-    yield from _by_kernel(config, carried)
+    yield from _by_kernel(config, carried, by_template)
     if defaults is not None:
         for key, value in defaults.settings.items():
             shown = HIDDEN if looks_secret(key) else value
@@ -187,7 +193,9 @@ def _said(
         yield key, Said(value=preset, origin="spark", place="PySpark sets it")
 
 
-def _by_kernel(config: KernelConfig, carried: Carried | None) -> Iterator[tuple[str, Said]]:
+def _by_kernel(
+    config: KernelConfig, carried: Carried | None, by_template: Collection[str]
+) -> Iterator[tuple[str, Said]]:
     """Give what the kernel itself says, the strongest first."""
     with_archive, without = settings(config, carried), settings(config)
     for key, value in with_archive.items():
@@ -195,19 +203,24 @@ def _by_kernel(config: KernelConfig, carried: Carried | None) -> Iterator[tuple[
             place = "the packed environment"
             yield key, Said(value=value, origin="launcher", place=place)
     for key, value in config.conf.items():
-        yield key, _by_form(value, "conf")
+        yield key, _by_maker(config, key, value, by_template)
     for name, key in CONF_KEYS.items():
         if (amount := getattr(config, name)) is not None:
-            yield key, _by_form(str(amount), name)
-    yield _APP_NAME, _by_form(config.display_name, "display_name")
+            yield key, _by_maker(config, name, str(amount), by_template)
+    yield _APP_NAME, _by_maker(config, "display_name", config.display_name, by_template)
     for key, value in settings(config.model_copy(update={"conf": {}})).items():
         if key not in (_APP_NAME, *CONF_KEYS.values()):
             place = "so that equal text hashes equally in the driver and in every executor"
             yield key, Said(value=value, origin="launcher", place=place)
 
 
-def _by_form(value: str, name: str) -> Said:
-    return Said(value=value, origin="form", place=str(KernelConfig.model_fields[name].title))
+def _by_maker(config: KernelConfig, setting: str, value: str, by_template: Collection[str]) -> Said:
+    """Give a value that whoever made the kernel chose, or the template that they chose."""
+    if setting in by_template:
+        place = f"the template {template_name(config.template or '')}"
+        return Said(value=value, origin="template", place=place)
+    field = setting if setting in KernelConfig.model_fields else "conf"
+    return Said(value=value, origin="form", place=str(KernelConfig.model_fields[field].title))
 
 
 # --- spark-defaults.conf -----------------------------------------------------------------------

@@ -73,6 +73,12 @@ class NotAllowed(KernelError):
     reason = "not-allowed"
 
 
+class Locked(NotAllowed):
+    """The administrator has settled what was asked for."""
+
+    reason = "locked"
+
+
 class Missing(KernelError):
     """What was asked for is not there."""
 

@@ -18,6 +18,9 @@ NAME_PATTERN = "^[a-z0-9][a-z0-9._-]{0,62}$"
 """Names of kernels. Jupyter's own rule also takes `..`, a leading dash and a trailing newline, and
 it folds case, so that two names which differ in case hide each other."""
 
+TEMPLATE_PATTERN = "^([a-z0-9][a-z0-9._-]{0,62})(@[0-9a-f]{12})?$"
+"""The name of a template, and the digest of the version that a kernel was made with."""
+
 MAX_LABEL = 100
 """Characters of a display name; an unbroken label of 10 KB makes the launcher take 17 s."""
 
@@ -39,6 +42,7 @@ _MANAGED_ENV = {
     "SPARK_HOME": "Use the field spark_home",
     "SPARK_REMOTE": "Use the field master",
     "SPARK_CONNECT_MODE": "Use the field master",
+    "PYSPARK_KERNELS_PER_USER": "Use the field per_user",
     "PYSPARK_GATEWAY_PORT": "Spark is started by the kernel itself, so remove it",
     "PYSPARK_GATEWAY_SECRET": "Spark is started by the kernel itself, so remove it",
 }
@@ -171,6 +175,21 @@ def _profile(text: str) -> str:
     return text
 
 
+def template_name(reference: str) -> str | None:
+    """Give the name in a reference to a template, or `None` when it is no reference."""
+    found = re.fullmatch(TEMPLATE_PATTERN.strip("^$"), reference)
+    return found and found[1]
+
+
+def _template(text: str) -> str:
+    if template_name(text) is None:
+        raise wrong(
+            f"{quoted(text)} is not the name of a template. Use lower case letters, digits, dots, "
+            "dashes and underscores"
+        )
+    return text
+
+
 def _conf_key(text: str) -> str:
     if re.fullmatch(r"spark\.[A-Za-z0-9_][A-Za-z0-9_./-]{0,243}", text) is None:
         raise wrong(
@@ -204,6 +223,7 @@ Path = _text(_path)
 ArchiveDirectory = _text(_archive_directory)
 Memory = _text(_memory, pattern="^[1-9][0-9]*([bBkKmMgGtT][bB]?)?$")
 MasterUrl = _text(_master)
+TemplateReference = _text(_template, pattern=TEMPLATE_PATTERN)
 ProfileName = _text(_profile)
 ConfKey = _text(_conf_key)
 ConfValue = _text(_conf_value)

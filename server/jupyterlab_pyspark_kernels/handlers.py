@@ -17,6 +17,7 @@ from jupyter_server.base.handlers import APIHandler
 from pydantic import BaseModel, ValidationError
 from tornado import web
 
+from .audit import request_event
 from .errors import Invalid, KernelError, NotJson, TooLarge
 from .events import KERNEL_SCHEMA_ID, TASK_SCHEMA_ID
 from .importing import import_text
@@ -51,12 +52,28 @@ class Refused(web.HTTPError):
 class Handler(APIHandler):
     """What all our routes have in common: limits, JSON in, JSON out, errors as data."""
 
-    def initialize(self, service: KernelService, tasks: Tasks) -> None:
+    def initialize(self, service: KernelService, tasks: Tasks, route: str) -> None:
         """Take what the route hands over."""
         super().initialize()
+        self.route = route
         self.service = service
         self.tasks = tasks
         self._body = bytearray()
+        self._told: dict[str, Any] = {}
+
+    def on_finish(self) -> None:
+        """Tell an audit of what changes something, also when it was refused."""
+        super().on_finish()
+        action = AUDITED.get((self.route, self.request.method or ""))
+        if action is not None:
+            parts = dict(zip(re.findall("{([a-z]+)}", self.route), self.path_args, strict=True))
+            told = {**self._told, "task": parts.pop("id", self._told.get("task")), **parts}
+            if action == "move":
+                told |= {f"to_{part}": self._told.get(part) for part in ("place", "name")}
+            user = self.current_user
+            self.event_logger.emit(
+                **request_event(action, self.get_status(), user and user.username, told)
+            )
 
     async def prepare(self, **options: Any) -> None:
         """Authenticate, then refuse a body that is too large or not JSON before it arrives."""
@@ -89,6 +106,7 @@ class Handler(APIHandler):
             self._refuse(error)
         if not isinstance(body, dict):
             self._refuse(Invalid.at("", "The body is not a JSON object. Send one."))
+        self._told.update(body)
         return body
 
     def if_match(self) -> str:
@@ -120,6 +138,7 @@ class Handler(APIHandler):
 
     def tell(self, action: str, place: str, name: str) -> None:
         """Emit the event that every open window refreshes on."""
+        self._told.update(place=place, name=name)
         self.event_logger.emit(
             schema_id=KERNEL_SCHEMA_ID, data={"action": action, "place": place, "name": name}
         )
@@ -127,6 +146,7 @@ class Handler(APIHandler):
     async def begin(self, request: Request) -> None:
         """Start long work, and say where its progress can be asked for."""
         task = await self.call(self.tasks.start, request)
+        self._told.update(place=request.place, name=request.name, task=task.id)
         self.set_header("Location", f"{self.base_url}{NAMESPACE}/tasks/{task.id}")
         self.answer(task, status=202)
 
@@ -166,7 +186,7 @@ class FormHandler(Handler):
     @web.authenticated
     @authorized("read", resource=RESOURCE)
     async def get(self) -> None:
-        """Give schema, layout, defaults and places."""
+        """Give schema, layout, defaults, places and templates."""
         places = await self.call(self.service.places)
         defaults = await self.call(self.service.defaults)
         self.answer(
@@ -175,6 +195,7 @@ class FormHandler(Handler):
                 "uiSchema": form_ui(),
                 "defaults": defaults,
                 "places": places,
+                "templates": await self.call(self.service.templates),
             }
         )
 
@@ -503,6 +524,22 @@ ROUTES: dict[str, type[Handler]] = {
 }
 """The routes below our namespace, written as in the OpenAPI file."""
 
+AUDITED = {
+    ("environments/ready", "POST"): "ready",
+    ("kernels", "POST"): "create",
+    ("kernels/{place}/{name}", "PUT"): "edit",
+    ("kernels/{place}/{name}", "DELETE"): "delete",
+    ("kernels/{place}/{name}/move", "POST"): "move",
+    ("kernels/{place}/{name}/repack", "POST"): "repack",
+    ("kernels/{place}/{name}/test", "POST"): "test",
+    ("test", "POST"): "test",
+    ("archives/sweep", "POST"): "sweep",
+    ("undo", "POST"): "undo",
+    ("tasks/{id}", "DELETE"): "cancel",
+    ("tasks/{id}/resume", "POST"): "resume",
+}
+"""What an audit is told of, and what it calls it."""
+
 
 def url_patterns(
     service: KernelService, tasks: Tasks
@@ -512,7 +549,7 @@ def url_patterns(
         (
             f"/{NAMESPACE}/" + re.sub(r"\{[a-z]+\}", "([^/]+)", route),
             handler,
-            {"service": service, "tasks": tasks},
+            {"service": service, "tasks": tasks, "route": route},
         )
         for route, handler in ROUTES.items()
     ]

@@ -62,15 +62,16 @@ def remember_test(kernel: Path, etag: str, flight: Flight) -> None:
     sweep(path.parent)
 
 
-def last_test(kernel: Path, etag: str) -> KernelTest | None:
+def last_test(kernel: Path, etag: str, data: str | None = None) -> KernelTest | None:
     """Give how the last test of a kernel ended; `None` when none is remembered.
 
     Args:
         kernel: the kernel's directory.
         etag: of the version that is there now.
+        data: the user's Jupyter data directory, for those who ask of many kernels.
 
     """
-    stored = _read_test(memory_of(str(kernel)).with_suffix(_TEST))
+    stored = _read_test(memory_of(str(kernel), data).with_suffix(_TEST))
     if stored is None:
         return None
     return KernelTest(
@@ -94,10 +95,16 @@ def last_diagnoses(kernel: Path, etag: str) -> tuple[float, list[Diagnosis]] | N
     return stored.when.timestamp(), stored.diagnoses
 
 
-def last_used(kernel: Path) -> str | None:
-    """Give when a notebook of this user last started a kernel, in UTC as ISO 8601 writes it."""
+def last_used(kernel: Path, data: str | None = None) -> str | None:
+    """Give when a notebook of this user last started a kernel, in UTC as ISO 8601 writes it.
+
+    Args:
+        kernel: the kernel's directory.
+        data: the user's Jupyter data directory, for those who ask of many kernels.
+
+    """
     try:
-        seconds = memory_of(str(kernel)).with_suffix(_USED).stat().st_mtime
+        seconds = memory_of(str(kernel), data).with_suffix(_USED).stat().st_mtime
         return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
     except (OSError, ValueError, OverflowError):
         # No notebook has used it, or the time is none that a calendar has.

@@ -17,11 +17,12 @@ from . import store
 from .carry import check_carry, is_carried
 from .config import KernelConfig, read_config
 from .environments import DEFAULT_ROOTS, EnvironmentFinder, Found, prepare, spark_home_problem
-from .errors import Invalid, Missing, NotAllowed, Taken, quoted
+from .errors import Invalid, KernelError, Missing, NotAllowed, Taken, quoted
 from .listing import Listing
 from .models import Kernel, KernelAddress
 from .moving import check_reach
 from .places import Place
+from .policy import Offers, Policy
 from .render import Kernelspec, NotReadable, is_ours, read
 
 
@@ -44,6 +45,7 @@ class Kernels:
         environment_roots: directories with an environment in each subdirectory.
         workspace: the folder the user works in.
         allowed_environments: directories that environments must lie in; anywhere when empty.
+        policy: what the administrator has settled.
 
     """
 
@@ -54,11 +56,21 @@ class Kernels:
         environment_roots: Sequence[str] = DEFAULT_ROOTS,
         workspace: Path | None = None,
         allowed_environments: Sequence[str] = (),
+        policy: Policy | None = None,
     ) -> None:
         self._specs = specs
         self._allowed = allowed_environments
-        self.places = find_places
+        self._policy = policy or Policy()
+        self._find_places = find_places
         self._finder = EnvironmentFinder(environment_roots, workspace)
+
+    def places(self) -> list[Place]:
+        """List where kernels can lie, and why this user may not write to some of it."""
+        return self._policy.places(self._find_places())
+
+    def templates(self) -> Offers:
+        """List what the administrator offers to begin with."""
+        return self._policy.offers()
 
     def environments(self) -> Found:
         """List the Python environments that were found."""
@@ -81,7 +93,7 @@ class Kernels:
         listing = Listing(self._specs.find_kernel_specs())
         places = self.places() if place_id is None else [self._place(place_id)]
         found = (listing.describe(place, name) for place in places for name in store.names(place))
-        return [kernel for kernel in found if kernel is not None]
+        return self._with_templates([kernel for kernel in found if kernel is not None])
 
     def kernel(self, place_id: str, name: str) -> Kernel:
         """Give one of our kernels.
@@ -94,7 +106,7 @@ class Kernels:
         kernel = Listing(self._specs.find_kernel_specs()).describe(place, name)
         if kernel is None:
             raise _missing(place, name)
-        return kernel
+        return self._with_templates([kernel])[0]
 
     # --- below ---------------------------------------------------------------------------------
 
@@ -129,8 +141,9 @@ class Kernels:
             old: where the kernel lies already, if it does.
 
         """
-        config = read_config(data)
+        config = self._admit(data, old)
         place = self._writable(config.place)
+        self._policy.check_place(config, place)
         if old != KernelAddress(place=config.place, name=config.name):
             self._check_free(config, old)
         self._check_label(config, old)
@@ -142,11 +155,41 @@ class Kernels:
 
     def _draft(self, data: object) -> KernelConfig:
         """Check what matters to a test; a name that is taken does not."""
-        config = read_config(data)
+        config = self._admit(data)
         check_carry(config)
         place = self._writable if is_carried(config) else self._place
         place(config.place)
         return prepare(config, self._allowed)
+
+    def _admit(self, data: object, old: KernelAddress | None = None) -> KernelConfig:
+        """Hold what was asked for against what the administrator has settled.
+
+        Args:
+            data: the kernel as it was asked for.
+            old: where the kernel lies that it takes the place of, if there is one.
+
+        """
+        return self._policy.admit(data, None if old is None else self._before(old))
+
+    def _before(self, old: KernelAddress) -> KernelConfig | None:
+        try:
+            stored = self._ours(self._place(old.place), old.name)
+            return read_kernel(stored.spec, old.place, old.name)
+        except KernelError:
+            # Whatever is wrong with it, the change itself will say.
+            return None
+
+    def _with_templates(self, kernels: list[Kernel]) -> list[Kernel]:
+        """Tell of each kernel what has become of its template."""
+        catalog = self._policy.catalog()
+        return [
+            kernel
+            if kernel.config is None
+            else kernel.model_copy(
+                update={"outdated": self._policy.outdated(kernel.config.get("template"), catalog)}
+            )
+            for kernel in kernels
+        ]
 
     def _check_free(self, config: KernelConfig, old: KernelAddress | None) -> None:
         # Jupyter folds case and takes the first of equal names, so any such kernel would hide

@@ -16,6 +16,7 @@ import importlib.util
 import io
 import json
 import os
+import pwd
 import re
 import shlex
 import socket
@@ -28,7 +29,7 @@ import tokenize
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Match, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 NAMES = ("spark", "sc", "sql")
@@ -38,6 +39,7 @@ OWN_DIRECTORY = f"pyspark-kernels-{os.getuid()}"
 """What the user's own Jupyter data directory has of ours."""
 FLIGHT_VARIABLE = "PYSPARK_KERNELS_FLIGHT"
 """Is set in a flight test, which is no use of the kernel."""
+PER_USER = "PYSPARK_KERNELS_PER_USER"
 
 _WAITING_WORDS = {*NAMES, "getOrCreate", "SparkContext"}
 _STARTED = time.monotonic()
@@ -182,12 +184,19 @@ def _sweep(folder: Path, runtime: Path) -> None:
 # --- the user's own memory of this kernel ------------------------------------------------------
 
 
-def memory_of(directory: str) -> Path:
-    """Give where this user's memory of a kernel lies, without the suffix of its files."""
-    from jupyter_core.paths import jupyter_data_dir
+def memory_of(directory: str, data: Optional[str] = None) -> Path:
+    """Give where this user's memory of a kernel lies, without the suffix of its files.
 
+    Args:
+        directory: the kernel's.
+        data: the user's Jupyter data directory, for those who know it already.
+    """
+    if data is None:
+        from jupyter_core.paths import jupyter_data_dir
+
+        data = jupyter_data_dir()
     digest = hashlib.sha256(os.fsencode(os.path.realpath(directory))).hexdigest()
-    return Path(jupyter_data_dir(), OWN_DIRECTORY, "kernels", digest[:16])
+    return Path(data, OWN_DIRECTORY, "kernels", digest[:16])
 
 
 def remember(path: Path, text: str) -> None:
@@ -232,6 +241,13 @@ class SparkStart:
 
     def begin(self) -> None:
         """Start, and go on watching, in the background."""
+        try:
+            # Before the first cell, which may look at the variables.
+            os.environ.update(filled_in(os.environ, user_facts(os.environ)))
+        except SparkStartError as error:
+            self._fail(error)
+            self._done.set()
+            return
         threading.Thread(target=self._run, name="pyspark-kernels", daemon=True).start()
 
     @property
@@ -795,6 +811,59 @@ def serve_comm(kernel: Any, status: Status) -> None:
         comm.on_close(lambda message: forget())
 
     kernel.comm_manager.register_target(COMM_TARGET, opened)
+
+
+# --- whose kernel it is ------------------------------------------------------------------------
+
+
+def user_facts(environ: Mapping[str, str]) -> Dict[str, str]:
+    """Tell who started this kernel: what the system says, and which user of a hub, if any."""
+    uid = os.getuid()
+    try:
+        entry = pwd.getpwuid(uid)
+        name, home = entry.pw_name, entry.pw_dir
+    except KeyError:
+        # Containers run under numbers that nobody registered.
+        name, home = str(uid), environ.get("HOME", "")
+    facts = {"user": name, "uid": str(uid), "home": home}
+    if environ.get("JUPYTERHUB_USER"):
+        facts["hub_user"] = environ["JUPYTERHUB_USER"]
+    return facts
+
+
+def filled_in(environ: Mapping[str, str], facts: Mapping[str, str]) -> Dict[str, str]:
+    """Give the variables that change when facts take the place of `${launch.…}`.
+
+    Only where the kernel's maker meant it: the same text elsewhere is just text. A setting stays
+    one argument, whatever the facts hold.
+
+    Raises:
+        SparkStartError: when a fact is missing.
+    """
+    names = set(environ.get(PER_USER, "").split())
+    changed = {name: _filled(environ[name], facts) for name in names if name in environ}
+    settings = {name for name in names if name.startswith("spark.")}
+    if settings:
+        tokens = shlex.split(environ.get("PYSPARK_SUBMIT_ARGS", ""))
+        for place, (option, token) in enumerate(zip(tokens, tokens[1:]), 1):
+            key, equals, value = token.partition("=")
+            if option == "--conf" and key in settings:
+                tokens[place] = key + equals + _filled(value, facts)
+        changed["PYSPARK_SUBMIT_ARGS"] = " ".join(map(shlex.quote, tokens))
+    return changed
+
+
+def _filled(text: str, facts: Mapping[str, str]) -> str:
+    def fact(found: Match[str]) -> str:
+        value = facts.get(found.group(1))
+        if value is None:
+            raise SparkStartError(
+                f"{found.group(0)} is not known here, and this kernel needs it. "
+                "Choose another kernel, or ask whoever made this one."
+            )
+        return value
+
+    return re.sub(r"\$\{launch\.([^}]*)\}", fact, text)
 
 
 # --- the process -------------------------------------------------------------------------------

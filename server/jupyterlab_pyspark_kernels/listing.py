@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 
+from jupyter_core.paths import jupyter_data_dir
+
 from . import store
 from .carry import find_archive
 from .config import KernelConfig, read_config
@@ -43,6 +45,7 @@ class Listing:
 
     def __init__(self, found: Mapping[str, str]) -> None:
         self._found = found
+        self._data = jupyter_data_dir()
         # What has changed since an environment was packed takes a walk over all files.
         self._find_archive = cache(find_archive)
         self._trust = cache(Trust)
@@ -81,7 +84,7 @@ class Listing:
                 "created_by": created_by,
                 "edited_by_hand": meaning.edited_by_hand,
                 "archive": archive,
-                "last_test": last_test(place.kernels / name, stored.etag),
+                "last_test": last_test(place.kernels / name, stored.etag, self._data),
                 "broken": self._why_broken(config, archive.uri if archive else None),
                 "untrusted": kernel.untrusted or self._trust(place).why_not_started(spec, config),
             }
@@ -129,7 +132,7 @@ class Listing:
             edited_by_hand=True,
             hidden_by=None if first == directory else str(first),
             archive=None,
-            last_used=last_used(directory),
+            last_used=last_used(directory, self._data),
             last_test=None,
             problem=None,
             broken=None,

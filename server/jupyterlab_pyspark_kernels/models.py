@@ -128,6 +128,11 @@ class Kernel(BaseModel):
         description="Why starting it would run what somebody else can change; null when it would "
         "not."
     )
+    outdated: str | None = Field(
+        None,
+        description="Why an edit will be held against other rules than the kernel was made with: "
+        "its template has changed or is gone; null when it is as it was.",
+    )
 
 
 class Request(BaseModel):

@@ -9,13 +9,9 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Collection, Iterable, Iterator
-from functools import cache
+from collections.abc import Iterable
 
 from .errors import shown, why
-
-_MOST_LINKS = 40
-"""Links that Linux follows before it gives up."""
 
 _ACL = "system.posix_acl_access"
 
@@ -24,14 +20,22 @@ class Guard:
     """Knows whom to trust, and remembers the directories that it has looked at.
 
     Args:
-        owners: user ids that are trusted besides this user and root.
+        trusted: the ids of the users who may own what is looked at.
+        read_only: whether a file system that is mounted read-only lets nobody write, as in a
+            Kubernetes ConfigMap, whose modes say that everybody may.
 
     """
 
-    def __init__(self, owners: Collection[int] = ()) -> None:
-        self._trusted = {0, os.getuid(), *owners}
+    def __init__(self, trusted: Iterable[int], read_only: bool = False) -> None:
+        self._trusted = frozenset(trusted)
+        self._read_only = read_only
         # Files side by side have everything above them in common.
-        self._above = cache(self._look_above)
+        self._known: dict[tuple[str, bool], tuple[str | None, str]] = {}
+
+    @classmethod
+    def of_user(cls, others: Iterable[int] = ()) -> Guard:
+        """Give one that trusts this user, root, and some others."""
+        return cls({0, os.getuid(), *others})
 
     def who_could_change(self, paths: Iterable[str]) -> str | None:
         """Say who could change one of these files and directories, or put another in its place.
@@ -40,26 +44,43 @@ class Guard:
         is trusted, and nobody else may write to them. What lies in the directories is not looked
         at.
 
+        Args:
+            paths: absolute paths.
+
         Returns:
             a sentence, or `None` when nobody else could.
 
         """
-        parents = dict[str, None]()
-        for path in paths:
-            for part, found in _hops(path):
-                if (who := self._who(part, found, is_above=False)) is not None:
-                    return who
-                parents[os.path.dirname(part)] = None
-        return next(filter(None, map(self._above, parents)), None)
+        return next(filter(None, (self._look(path, is_above=False)[0] for path in paths)), None)
 
-    def _look_above(self, directory: str) -> str | None:
-        found = _lstat(directory)
-        if not isinstance(found, OSError) and stat.S_ISLNK(found.st_mode):
-            return self._above(os.path.realpath(directory))
-        parent = os.path.dirname(directory)
-        if parent != directory and (who := self._above(parent)) is not None:
-            return who
-        return self._who(directory, found, is_above=True)
+    def _look(self, path: str, is_above: bool) -> tuple[str | None, str]:
+        """Look at a file and at all that leads to it; give also where it really is."""
+        key = (path, is_above)
+        if key not in self._known:
+            # Whoever comes here again before there is an answer goes round in circles.
+            self._known[key] = f"{shown(path)} is a link that leads to itself.", path
+            self._known[key] = self._look_anew(path, is_above)
+        return self._known[key]
+
+    def _look_anew(self, path: str, is_above: bool) -> tuple[str | None, str]:
+        above, name = os.path.split(path.rstrip("/"))
+        if not name:
+            return self._who("/", _lstat("/"), is_above), "/"
+        who, real = self._look(above, is_above=True)
+        if who is not None or name == ".":
+            return who, real
+        if name == "..":
+            return None, os.path.dirname(real)
+        here = os.path.join(real, name)
+        found = _lstat(here)
+        who = self._who(here, found, is_above)
+        if who is not None or isinstance(found, OSError) or not stat.S_ISLNK(found.st_mode):
+            return who, here
+        try:
+            target = os.readlink(here)
+        except OSError as error:
+            return f"{shown(here)} cannot be looked at: {why(error)}.", here
+        return self._look(os.path.join(real, target), is_above)
 
     def _who(self, path: str, found: os.stat_result | OSError, is_above: bool) -> str | None:
         if isinstance(found, OSError):
@@ -72,11 +93,13 @@ class Guard:
             # The mode of a link means nothing, and in a sticky directory such as /tmp nobody can
             # rename what others own.
             return None
-        if found.st_mode & stat.S_IWOTH:
-            return f"{shown(path)} can be written to by everybody."
-        if found.st_mode & stat.S_IWGRP and not _is_alone(path, found):
-            return f"{shown(path)} can be written to by the group {_group(found.st_gid)}."
-        return None
+        others = found.st_mode & stat.S_IWOTH
+        if not others and not (found.st_mode & stat.S_IWGRP and not _is_alone(path, found)):
+            return None
+        if self._read_only and os.statvfs(path).f_flag & os.ST_RDONLY:
+            return None
+        writers = "everybody" if others else f"the group {_group(found.st_gid)}"
+        return f"{shown(path)} can be written to by {writers}."
 
 
 def user_name(number: int) -> str:
@@ -92,16 +115,6 @@ def _lstat(path: str) -> os.stat_result | OSError:
         return os.lstat(path)
     except OSError as error:
         return error
-
-
-def _hops(path: str) -> Iterator[tuple[str, os.stat_result | OSError]]:
-    """Give a path, and what it leads to when it is a link, and so on."""
-    for _ in range(_MOST_LINKS):
-        found = _lstat(path)
-        yield path, found
-        if isinstance(found, OSError) or not stat.S_ISLNK(found.st_mode):
-            return
-        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
 
 
 def _is_alone(path: str, found: os.stat_result) -> bool:

@@ -51,6 +51,15 @@ def jupyter_places() -> list[Place]:
     return find_places(jupyter_path(), jupyter_data_dir())
 
 
+def read_only_places() -> list[Place]:
+    """List the places where a gateway has the kernels: what is written here is never started."""
+    reason = (
+        "This server takes its kernels from a gateway, which reads directories of its own. Create "
+        "kernels on the gateway's machine, for instance by `jupyter pyspark-kernels create`."
+    )
+    return [place.model_copy(update={"reason": reason}) for place in jupyter_places()]
+
+
 def find_places(data_directories: Iterable[str], user_directory: str) -> list[Place]:
     """List the places, the user's own first.
 

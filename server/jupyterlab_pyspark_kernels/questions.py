@@ -25,7 +25,7 @@ from .history import last_diagnoses
 from .kernels import Kernels
 from .models import Export, KernelAddress, Preview, Remark, Request
 from .owners import user_name
-from .places import own_directory
+from .places import USER, own_directory
 from .progress import Report
 from .render import Carried, NotReadable, is_ours, read, read_carried, render
 
@@ -52,9 +52,7 @@ class Questions(Kernels):
             KernelError: what is wrong with it.
 
         """
-        config = read_config(data)
-        old = KernelAddress(place=config.place, name=config.name) if editing else None
-        config, place = self._checked(data, old)
+        config, place = self._checked(data, _own_address(data) if editing else None)
         spec = render(config, user_name(os.getuid()), foreseen(config, place))
         return Preview(
             name=config.name,
@@ -140,6 +138,7 @@ class Questions(Kernels):
             None if path is None else read_defaults(path),
             self._catalogue(config),
             carried=foreseen(config, place),
+            by_template=self._policy.settled(config),
             variables=os.environ,
             everything=everything,
         )
@@ -207,6 +206,13 @@ class Questions(Kernels):
 
     def _catalogue(self, config: KernelConfig) -> Catalogue | None:
         return kept(_settings_folder(), _spark(config))
+
+
+def _own_address(data: object) -> KernelAddress | None:
+    """Give where a kernel lies by what is said of it, before a template has filled in the rest."""
+    if not isinstance(data, Mapping):
+        return None
+    return KernelAddress(place=str(data.get("place") or USER), name=str(data.get("name") or ""))
 
 
 def _only(data: object, fields: Container[str]) -> KernelConfig:

@@ -40,6 +40,9 @@ HASH_SEED = "PYTHONHASHSEED"
 _PYSPARK_ENV = {"PYSPARK_SUBMIT_ARGS", "SPARK_HOME"}
 """Variables by which a kernel that was written by hand is known to be one of PySpark."""
 
+PER_USER = "PYSPARK_KERNELS_PER_USER"
+"""Tells the launcher in which settings and variables it fills in who starts the kernel."""
+
 MAX_SUBMIT_ARGS = 96 * 1024
 """Bytes of PYSPARK_SUBMIT_ARGS. Linux starts no process with a variable of 128 KiB (execve(2),
 MAX_ARG_STRLEN), and the JVM gets each setting with its quoting."""
@@ -110,11 +113,15 @@ def environment_variables(config: KernelConfig, carried: Carried | None = None) 
     python = interpreter(config.environment)
     # Spark unpacks the archive in the folder that each executor works in.
     executor_python = f"./{UNPACKED}/bin/python" if carried else config.executor_python
+    # The launcher fills in whose names stand here: for everybody anew, from the system's own list
+    # of users and not from a variable.
+    per_user = {PER_USER: " ".join(config.per_user)} if config.per_user else {}
     return {
         # Equal text must hash equally in the driver and in every executor, or joins and
         # groupings by hash go wrong (SPARK-13330).
         HASH_SEED: "0",
         **config.env,
+        **per_user,
         "PYSPARK_DRIVER_PYTHON": python,
         "PYSPARK_PYTHON": executor_python or python,
         "PYSPARK_SUBMIT_ARGS": submit_args(config, carried),
@@ -293,11 +300,13 @@ def read_by_hand(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Submission]:
         "ipython_profile": _profile(argv),
         "conf": submission.conf,
         "env": {name: value for name, value in values.items() if name not in _WRITTEN_BY_US},
+        "per_user": values.get(PER_USER, "").split(),
     }
     return {field: value for field, value in data.items() if value}, submission
 
 
 _WRITTEN_BY_US = {
+    PER_USER,
     "PYSPARK_DRIVER_PYTHON",
     "PYSPARK_PYTHON",
     "PYSPARK_SUBMIT_ARGS",

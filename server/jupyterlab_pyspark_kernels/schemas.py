@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
@@ -25,16 +25,19 @@ from .environments import Environment
 from .flight import Flight
 from .models import Export, ExportFormat, Import, KeptArchive, Kernel, KernelPair, Preview, Remark
 from .places import Place
+from .policy import Offers
 from .tasks import Task
+from .templates import ClusterFile, TemplateFile
 
 Schema = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
 SETTINGS_FILE = Path("schema/commands.json")
 OPENAPI_FILE = Path("server/jupyterlab_pyspark_kernels/openapi.yaml")
+TEMPLATE_FILE = Path("server/jupyterlab_pyspark_kernels/template.schema.json")
 
-_NOT_DEFAULTS = ("display_name", "name")
-"""Fields that name one kernel and so have no default for all."""
+_NOT_DEFAULTS = ("display_name", "name", "choices", "per_user")
+"""Fields that belong to one kernel, or to one template, and so have no default for all."""
 
 
 class _Plain(GenerateJsonSchema):
@@ -117,6 +120,13 @@ def settings_schema() -> Schema:
     }
 
 
+def template_schema() -> Schema:
+    """Give the JSON Schema of a template's file, for the editors of administrators."""
+    made = TypeAdapter(TemplateFile | ClusterFile).json_schema(schema_generator=_Plain)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "PySpark template"}
+    return {**head, **made}
+
+
 def openapi() -> Schema:
     """Describe the server's routes as OpenAPI 3.1."""
     models: list[type[BaseModel]] = [
@@ -138,6 +148,7 @@ def openapi() -> Schema:
             Comparison,
             Export,
             Import,
+            Offers,
         )
     ]
     _, made = models_json_schema(
@@ -251,15 +262,19 @@ _WRITTEN_OUT: Schema = {
             "uiSchema": _any_object("Layout for react-jsonschema-form."),
             "defaults": _any_object("What a new form begins with."),
             "places": {"type": "array", "items": {"$ref": "#/components/schemas/Place"}},
+            "templates": {"$ref": "#/components/schemas/Offers"},
         },
-        "required": ["schema", "uiSchema", "defaults", "places"],
+        "required": ["schema", "uiSchema", "defaults", "places", "templates"],
     },
 }
 _PATHS: Schema = {
     "/form": {
         "get": {
             "summary": "What a dialog needs to draw itself",
-            "responses": {"200": _answer("Form", "Schema, layout, defaults, places."), **_ERROR},
+            "responses": {
+                "200": _answer("Form", "All that a dialog needs."),
+                **_ERROR,
+            },
         }
     },
     "/preview": {
@@ -519,6 +534,7 @@ def derived_files() -> dict[Path, str]:
 
     head = "# Made by `python -m jupyterlab_pyspark_kernels.schemas`; edit the models instead.\n"
     return {
+        TEMPLATE_FILE: json.dumps(template_schema(), indent=2, ensure_ascii=False) + "\n",
         SETTINGS_FILE: json.dumps(settings_schema(), indent=2, ensure_ascii=False) + "\n",
         OPENAPI_FILE: head
         + yaml.dump(openapi(), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100),

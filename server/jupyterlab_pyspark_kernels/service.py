@@ -17,7 +17,7 @@ from typing import Literal
 
 from . import store
 from .carry import archives, carry, is_carried, sweep
-from .config import KernelConfig, read_config
+from .config import KernelConfig
 from .environments import why_not_allowed
 from .errors import CannotBeDone, Invalid, Missing, NotAllowed, quoted
 from .fields import MAX_LABEL
@@ -76,7 +76,7 @@ class KernelService(Questions):
             KernelError: what is wrong; nothing has been written then.
 
         """
-        if not is_carried(read_config(data)):
+        if not is_carried(self._admit(data)):
             return self._create(data)
         return _request("create", self._checked(data)[0])
 
@@ -97,7 +97,8 @@ class KernelService(Questions):
 
         """
         store.check_etag(name, self._ours(self._place(place_id), name), etag)
-        config = read_config(data)
+        old = KernelAddress(place=place_id, name=name)
+        config = self._admit(data, old)
         if (config.place, config.name) != (place_id, name):
             raise Invalid.at(
                 "name",
@@ -105,9 +106,8 @@ class KernelService(Questions):
                 f"{quoted(config.name)} in {config.place}. Copy it instead.",
             )
         if not is_carried(config):
-            return self._edit(data, etag)
-        address = KernelAddress(place=place_id, name=name)
-        return _request("edit", self._checked(data, address)[0], address, etag)
+            return self._edit(old, data, etag)
+        return _request("edit", self._checked(data, old)[0], old, etag)
 
     def move(self, place_id: str, name: str, data: object, etag: str) -> Kernel | Request:
         """Give a kernel another name or another place, or give the request for it.
@@ -276,7 +276,7 @@ class KernelService(Questions):
         if request.kind == "create":
             return self._create(request.config, carried)
         if request.kind == "edit":
-            return self._edit(request.config, request.etag, carried)
+            return self._edit(old, request.config, request.etag, carried)
         return self._move(old, request.config, request.etag, carried)
 
     def copy(
@@ -295,7 +295,9 @@ class KernelService(Questions):
         suffix = f" ({new_name})"
         label = new_name if label == name else label[: MAX_LABEL - len(suffix)] + suffix
         place = new_place or place_id
-        return self.create({**config, "name": new_name, "display_name": label, "place": place})
+        new = {**config, "name": new_name, "display_name": label, "place": place}
+        # What a template says of whoever makes a kernel, it says anew of whoever copies one.
+        return self.create(self._policy.renewed(new))
 
     def delete(self, place_id: str, name: str) -> None:
         """Take a kernel away; `undo` brings it back.
@@ -357,10 +359,10 @@ class KernelService(Questions):
             )
         return self.kernel(place.id, config.name)
 
-    def _edit(self, data: object, etag: str, carried: Carried | None = None) -> Kernel:
+    def _edit(
+        self, old: KernelAddress, data: object, etag: str, carried: Carried | None = None
+    ) -> Kernel:
         with _ALONE:
-            config = read_config(data)
-            old = KernelAddress(place=config.place, name=config.name)
             config, place = self._checked(data, old)
             spec = self._rewritten(place, config.name, config, carried)
             store.replace(place, config.name, _files(spec), etag)

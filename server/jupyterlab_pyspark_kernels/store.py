@@ -45,6 +45,10 @@ class Unreadable(Exception):
     """A kernel directory that no kernelspec can be read from, with the reason in a sentence."""
 
 
+class _Closed(Unreadable):
+    """The file system does not give what is there."""
+
+
 @dataclass(frozen=True)
 class StoredKernel:
     """A kernelspec as it lies on the disk.
@@ -131,7 +135,7 @@ def read(place: Place, name: str) -> StoredKernel:
             raise Unreadable("kernel.json is a link that leads nowhere") from None
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
             raise _missing(place, name) from None
-        raise Unreadable(f"kernel.json cannot be opened: {error.strerror}") from None
+        raise _Closed(f"kernel.json cannot be opened: {error.strerror}") from None
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise Unreadable("kernel.json is not a file")
@@ -139,7 +143,7 @@ def read(place: Place, name: str) -> StoredKernel:
         with os.fdopen(fd, "rb") as file:
             content = file.read(MAX_KERNEL_JSON + 1)
     except OSError as error:
-        raise Unreadable(f"kernel.json cannot be read: {error.strerror}") from None
+        raise _Closed(f"kernel.json cannot be read: {error.strerror}") from None
     return StoredKernel(_parse(content), _etag(content))
 
 
@@ -469,6 +473,8 @@ def _take_back(area: Area, change: Undo, name: str, kept: Files) -> None:
 def _check_written(place: Place, name: str, written: str, before: str | None = None) -> None:
     try:
         etag = read(place, name).etag
+    except _Closed as error:
+        raise NotAllowed.at("name", f"{quoted(name)} is not changed: {error}.") from None
     except Unreadable:
         etag = None
     # What was there before is fine as well: the change was then interrupted.

@@ -31,7 +31,7 @@ class Trust:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._owners = _owners(place)
-        self._guard = Guard(self._owners)
+        self._guard = Guard.of_user(self._owners)
         self._environments: dict[str, str | None] = {}
 
     def why_not_files(self, name: str) -> str | None:

@@ -10,7 +10,8 @@ def test_fields_settings_and_variables_are_compared() -> None:
             "name": "a",
             "environment": "/env",
             "executor_cores": 2,
-            "conf": {"spark.ui.port": "1", "spark.a": "x"},
+            "per_user": ["spark.a"],
+            "conf": {"spark.ui.port": "1", "spark.a": "${launch.user}"},
             "env": {"HOME": "/a"},
         }
     )
@@ -33,8 +34,9 @@ def test_fields_settings_and_variables_are_compared() -> None:
         ("executor_cores", "2", None, False),
         ("carry", "false", "true", False),
         ("carry_everything", "false", "false", True),
-        ("spark.a", "x", "y", False),
+        ("spark.a", "${launch.user}", "y", False),
         ("spark.ui.port", "1", "1", True),
         ("env.HOME", "/a", None, False),
         ("env.TERM", None, "x", False),
+        ("per_user", "spark.a", None, False),
     ]

@@ -652,7 +652,7 @@ async def test_two_kernels_are_compared(call: Call, config: dict[str, Any]) -> N
     assert [row["field"] for row in found["rows"] if not row["same"]] == ["display_name", "spark.x"]
     missing = {"left": left, "right": {**right, "name": "c"}}
     assert (await call("POST", "compare", missing))[0] == 404
-    bodies: list[object] = [{}, [], {"left": left}, {"left": left, "right": {"name": 1}}]
+    bodies: list[object] = [{}, {"left": left}, {"left": left, "right": {"name": 1}}]
     for wrong in bodies:
         status, error = await call("POST", "compare", wrong)
         assert (status, "Send left and right" in error["message"]) == (400, True)

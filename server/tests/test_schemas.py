@@ -19,7 +19,7 @@ def test_the_form_has_every_field() -> None:
 
 
 def test_every_field_but_the_names_has_a_default_setting() -> None:
-    fields = set(KernelConfig.model_fields) - {"name", "display_name"}
+    fields = set(KernelConfig.model_fields) - {"name", "display_name", "choices", "per_user"}
     assert set(settings_schema()["properties"]) == fields
 
 

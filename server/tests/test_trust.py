@@ -132,6 +132,27 @@ def test_a_link_leads_to_what_is_looked_at(place: Place, env: Path, whose: int) 
     assert look(place).untrusted == f"{real.parent} can be written to by everybody."
 
 
+@as_root
+@pytest.mark.parametrize("whose", [0, STRANGER])
+def test_a_link_on_the_way_is_looked_at(place: Place, env: Path, folder: Path, whose: int) -> None:
+    """Whoever can put another link there chooses what is started."""
+    write(place, env)
+    links = folder / "links"
+    links.mkdir()
+    (links / "share").symlink_to(place.kernels.parent)
+    by_link = place.model_copy(update={"kernels": links / "share" / "kernels"})
+    os.lchown(links / "share", whose, -1)
+    assert (look(by_link).untrusted is None) == (whose == 0)
+    os.lchown(links / "share", 0, -1)
+    os.chown(links, whose, -1)
+    assert (look(by_link).untrusted is None) == (whose == 0)
+    (links / "share").unlink()
+    os.chown(links, 0, -1)
+    (links / "on").symlink_to(f"{folder}/links/../share")
+    (links / "share").symlink_to("on")
+    assert look(by_link).untrusted is None
+
+
 def test_another_program_than_the_environments_python_is_told(place: Place, env: Path) -> None:
     def other(spec: Any) -> None:
         spec["argv"][0] = "/usr/bin/env"

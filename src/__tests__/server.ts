@@ -108,7 +108,8 @@ export const FORM: Form = {
       shared: true,
       reason: '/usr/share/kernels is not writable for you.'
     }
-  ]
+  ],
+  templates: { templates: [], required: false }
 };
 
 export const BROKEN = {
@@ -156,6 +157,8 @@ export const KERNEL: Kernel = {
     master: 'yarn',
     place: 'user',
     name: 'demo',
+    choices: [],
+    per_user: [],
     carry: false,
     carry_everything: false,
     conf: { 'spark.a': '1' },
@@ -173,7 +176,8 @@ export const KERNEL: Kernel = {
   last_used: null,
   last_test: null,
   broken: null,
-  untrusted: null
+  untrusted: null,
+  outdated: null
 };
 
 /** Work that has just begun, and has written nothing yet. */

@@ -12,9 +12,11 @@ import type { Diagnosis, Preview } from '../api';
 import { TrialPanel } from '../flight/panel';
 import type { IRemedyButton } from '../remedies';
 import { TaskProgress } from '../tasks/progress';
+import { ChoicesWidget, OneOfWidget, TemplateWidget } from './choices';
 import { EffectiveSection } from './effective';
 import { EnvironmentWidget } from './environment';
 import type { FormModel } from './model';
+import { offerOf, rulesOf } from './policy';
 import {
   FieldTemplate,
   ID_PREFIX,
@@ -38,10 +40,13 @@ const TEMPLATES = { FieldTemplate, ObjectFieldTemplate };
 const WIDGETS = {
   TextWidget,
   checkbox: CheckboxWidget,
+  choices: ChoicesWidget,
   environment: EnvironmentWidget,
   lines: LinesWidget,
+  oneOf: OneOfWidget,
   place: PlaceWidget,
-  settings: SettingsWidget
+  settings: SettingsWidget,
+  template: TemplateWidget
 };
 
 /**
@@ -114,6 +119,8 @@ export class KernelForm extends VDomRenderer<FormModel> {
       readying: model.readying,
       archive: model.kernel?.archive ?? null,
       places,
+      offers: model.offers,
+      template: model.values.template ?? '',
       advice,
       catalogue: model.catalogue,
       readSettings: model.readSettings,
@@ -255,7 +262,14 @@ function textSchema({ schema, trans }: FormModel): RJSFSchema {
  * Complete the server's layout by how each field is shown here.
  */
 function layout(model: FormModel): UiSchema<ReadonlyJSONObject> {
-  const { uiSchema, schema, kernel, preview } = model;
+  const { uiSchema, schema, kernel, preview, offers, values } = model;
+  const offer = offerOf(offers.templates, values);
+  const rules = [...rulesOf(offer, values).values()];
+  const offersChoices = Boolean(offer?.sizes.length || offer?.options.length);
+  const isHidden = (field: string): boolean =>
+    field === 'per_user' ||
+    (field === 'choices' && !offersChoices) ||
+    (field === 'template' && !offers.templates.length && !values.template);
   const fields = Object.entries(schema.properties).map(([field, { type }]) => {
     const given = (uiSchema[field] ?? {}) as UiSchema;
     const options: Record<string, unknown> = {
@@ -276,6 +290,20 @@ function layout(model: FormModel): UiSchema<ReadonlyJSONObject> {
     }
     if (kernel && (field === 'name' || field === 'place')) {
       options.readonly = true;
+    }
+    const ruling = rules.filter(rule => rule.field === field);
+    options.settled = ruling.filter(({ hidden }) => !hidden);
+    const [rule] = ruling;
+    if (isHidden(field) || (type !== 'object' && rule?.hidden)) {
+      options.widget = 'hidden';
+    } else if (type !== 'object' && rule?.locked) {
+      options.readonly = true;
+      if (options.widget === 'environment') {
+        delete options.widget;
+      }
+    } else if (type !== 'object' && rule?.one_of) {
+      options.widget = 'oneOf';
+      options.oneOf = rule.one_of;
     }
     return [field, { ...given, 'ui:options': options }];
   });

@@ -72,7 +72,7 @@ class KernelDialog extends Dialog<void> {
         Dialog.okButton({ label: labels.idle })
       ],
       defaultButton: ACCEPT,
-      focusNodeSelector: 'input'
+      focusNodeSelector: 'input, select'
     });
     this._form = form;
     this._model = model;

@@ -12,6 +12,7 @@ import {
   type Form,
   type Kernel,
   type KernelConfig,
+  type Offers,
   type Place,
   type Preview,
   type Remark,
@@ -23,6 +24,7 @@ import { type ITaskView, TaskModel } from '../tasks/model';
 import { shownTasks } from '../tasks/shown';
 import { CatalogueReader, type ICatalogueView } from './catalogue';
 import { Figures, type IFiguresView, isAskedAbout } from './figures';
+import { settled, withoutSettled } from './policy';
 import {
   type IConfigSchema,
   missingFields,
@@ -78,6 +80,7 @@ export class FormModel extends VDomModel {
     this.schema = form.schema as unknown as IConfigSchema;
     this.uiSchema = form.uiSchema;
     this.places = form.places;
+    this.offers = form.templates;
     this.kernel = kernel;
     this._catalogue = new CatalogueReader({ api, events, trans }, () => {
       // What is known now may be worth a hint.
@@ -99,6 +102,7 @@ export class FormModel extends VDomModel {
   readonly schema: IConfigSchema;
   readonly uiSchema: Form['uiSchema'];
   readonly places: readonly Place[];
+  readonly offers: Offers;
   readonly kernel: Kernel | undefined;
 
   /**
@@ -168,7 +172,12 @@ export class FormModel extends VDomModel {
 
   get advice(): readonly Remark[] {
     const { report } = this._figures.view;
-    return [...(this._preview?.advice ?? []), ...(report?.fit?.advice ?? [])];
+    const outdated = this.kernel?.outdated;
+    return [
+      ...(outdated ? [{ field: 'template', message: outdated }] : []),
+      ...(this._preview?.advice ?? []),
+      ...(report?.fit?.advice ?? [])
+    ];
   }
 
   /**
@@ -242,7 +251,15 @@ export class FormModel extends VDomModel {
    * Take what stands in the inputs after one of them was changed.
    */
   change(values: Values, field: string): void {
-    this._values = values;
+    this._values =
+      field === 'template' || field === 'choices'
+        ? settled(
+            values,
+            this._values,
+            this.offers.templates,
+            schemaDefaults(this.schema)
+          )
+        : values;
     this._typing = field;
     this._textErrors = [
       ...this._textErrors.filter(error => error.field !== field),
@@ -628,16 +645,23 @@ function testedPart(config: KernelConfig): string {
 
 function initialValues(options: IFormOptions, schema: IConfigSchema): Values {
   const { form, environments, kernel, settings = {}, args = {} } = options;
+  const { templates, required } = form.templates;
+  const defaults = schemaDefaults(schema);
   if (kernel) {
     const { config, name, place } = kernel;
-    return toValues({ ...config, name, place }, schema);
+    const own = config && withoutSettled(config, templates);
+    const values = toValues({ ...own, name, place }, schema);
+    return settled(values, values, templates, {});
   }
   const environment = suggestedEnvironment(environments.environments);
-  return {
+  const first = required ? templates[0]?.name : undefined;
+  const values = {
     ...(environment && { environment }),
-    ...schemaDefaults(schema),
+    ...(first && { template: first }),
+    ...defaults,
     ...toValues(form.defaults as ReadonlyPartialJSONObject, schema),
     ...toValues(settings, schema),
     ...toValues(args, schema)
   };
+  return settled(values, {}, templates, defaults);
 }

@@ -5,7 +5,14 @@ import type {
   WidgetProps
 } from '@rjsf/utils';
 import * as React from 'react';
-import type { Environment, KernelArchive, Place, Remark } from '../api';
+import type {
+  Environment,
+  KernelArchive,
+  OfferedRule,
+  Offers,
+  Place,
+  Remark
+} from '../api';
 import type { ITaskView } from '../tasks/model';
 import { bytesText } from '../tasks/texts';
 import type { ICatalogueView } from './catalogue';
@@ -31,6 +38,9 @@ export interface IFormContext {
   /** What the executors of the kernel that is edited unpack. */
   archive: KernelArchive | null;
   places: readonly Place[];
+  /** What an administrator offers, and what is chosen of it. */
+  offers: Offers;
+  template: string;
   advice: readonly Remark[];
   /** The settings that the chosen Spark knows. */
   catalogue: ICatalogueView;
@@ -58,12 +68,13 @@ export function environmentProblem(
  * Name the texts that belong to an input, for those who hear them.
  */
 export function describedBy(props: WidgetProps): string {
-  const { id, name, rawErrors, formContext } = props;
+  const { id, name, rawErrors, formContext, options } = props;
   const { advice } = formContext as unknown as IFormContext;
   return [
     rawErrors?.length ? `${id}__error` : '',
     advice.some(({ field }) => field === name) ? `${id}__advice` : '',
     name === 'environment' ? `${id}__problem` : '',
+    (options.settled as unknown[] | undefined)?.length ? `${id}__settled` : '',
     `${id}__description`
   ]
     .filter(Boolean)
@@ -79,6 +90,9 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
     props;
   if (id === ID_PREFIX) {
     return children;
+  }
+  if (props.hidden) {
+    return <></>;
   }
   const context = props.formContext as unknown as IFormContext;
   const { advice, trans } = context;
@@ -131,6 +145,7 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
           <Paragraphs texts={errors} />
         </div>
       )}
+      <Settled {...props} />
       {hints.length > 0 && (
         <div id={`${id}__advice`} className="jp-PySparkKernels-advice">
           <Paragraphs
@@ -143,6 +158,56 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
       </div>
     </div>
   );
+}
+
+/**
+ * What the chosen template says of a field, and why.
+ */
+function Settled(props: FieldTemplateProps): JSX.Element | null {
+  const { id, uiSchema } = props;
+  const { trans } = props.formContext as unknown as IFormContext;
+  const settled = uiSchema?.['ui:options']?.settled as
+    readonly OfferedRule[] | undefined;
+  const field = id.slice(ID_PREFIX.length + 1);
+  const texts = (settled ?? []).map(rule =>
+    [
+      rule.setting === field
+        ? ruleText(rule, trans)
+        : trans.__('%1: %2', rule.setting, ruleText(rule, trans)),
+      rule.reason
+    ]
+      .filter(Boolean)
+      .join(' ')
+  );
+  if (texts.length === 0) {
+    return null;
+  }
+  return (
+    <div id={`${id}__settled`} className="jp-PySparkKernels-settled">
+      <Paragraphs texts={texts} />
+    </div>
+  );
+}
+
+function ruleText(rule: OfferedRule, trans: TranslationBundle): string {
+  const { locked, value, min, max, one_of } = rule;
+  if (locked) {
+    return value === null
+      ? trans.__('The template leaves it unset.')
+      : trans.__('The template sets %1.', value);
+  }
+  if (one_of) {
+    return trans.__('One of: %1.', one_of.join(', '));
+  }
+  if (min !== null && max !== null) {
+    return trans.__('From %1 to %2.', min, max);
+  }
+  if (min !== null) {
+    return trans.__('At least %1.', min);
+  }
+  return max === null
+    ? trans.__('The template suggests %1.', value ?? '')
+    : trans.__('At most %1.', max);
 }
 
 /**

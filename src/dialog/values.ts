@@ -59,7 +59,11 @@ function toText(field: string, value: unknown): string {
   if (['string', 'number', 'boolean'].includes(typeof value)) {
     return String(value);
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+  if (Array.isArray(value)) {
+    // Names, which hold no blanks.
+    return value.join(' ');
+  }
+  if (typeof value === 'object' && value !== null) {
     const texts = Object.entries(value).map(([k, v]) => [k, String(v)]);
     return formatLines(Object.fromEntries(texts), syntaxOf(field));
   }
@@ -98,7 +102,8 @@ export function toConfig(
   schema: IConfigSchema,
   trans: TranslationBundle
 ): { config: KernelConfig; errors: Remark[] } {
-  const config: Record<string, string | number | boolean | Entries> = {};
+  const config: Record<string, string | number | boolean | string[] | Entries> =
+    {};
   const errors: Remark[] = [];
   for (const [field, { type }] of Object.entries(schema.properties)) {
     const text = values[field] ?? '';
@@ -125,6 +130,8 @@ export function toConfig(
             );
         errors.push({ field, message });
       }
+    } else if (type === 'array') {
+      config[field] = text.split(' ').filter(Boolean);
     } else if (type === 'integer' && /^\s*\d+\s*$/.test(text)) {
       config[field] = Number(text);
     } else if (type === 'boolean' && /^(true|false)$/.test(text)) {

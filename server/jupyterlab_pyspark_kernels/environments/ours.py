@@ -31,7 +31,7 @@ def why_not_ours(path: str, owners: Collection[int] = ()) -> str | None:
     facts = examine(path, Memory())
     if facts is None or facts.broken is not None:
         return f"There is no Python in {shown(path)} that could be started."
-    return Guard(owners).who_could_change(_parts(facts))
+    return Guard.of_user(owners).who_could_change(_parts(facts))
 
 
 def why_not_ours_spark(home: str) -> str | None:
@@ -39,13 +39,13 @@ def why_not_ours_spark(home: str) -> str | None:
     parts = [f"{home}{part}" for part in ("", "/bin", "/jars", "/python", "/python/lib")]
     # Spark's scripts run the latter, which not every installation has.
     others = [f"{home}/conf", f"{home}/conf/spark-env.sh"]
-    return Guard().who_could_change([*parts, *filter(os.path.lexists, others)])
+    return Guard.of_user().who_could_change([*parts, *filter(os.path.lexists, others)])
 
 
 def why_not_ours_java(home: str) -> str | None:
     """Say why the server must not run a Java; one that is not there runs nobody's code."""
     java = f"{home}/bin/java"
-    return Guard().who_could_change([home, java]) if os.path.lexists(java) else None
+    return Guard.of_user().who_could_change([home, java]) if os.path.lexists(java) else None
 
 
 def _parts(facts: Facts) -> Iterator[str]:
