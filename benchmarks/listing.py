@@ -15,6 +15,7 @@ from jupyterlab_pyspark_kernels.places import directory_place
 from jupyterlab_pyspark_kernels.render import render
 from jupyterlab_pyspark_kernels.service import KernelService
 from jupyterlab_pyspark_kernels.store import create
+from jupyterlab_pyspark_kernels.strict import TrustedKernels
 from table import Row
 
 _KERNELS = 500
@@ -28,7 +29,7 @@ _LIMIT_SECONDS = 0.3
 
 
 def measure(environment: Path, folder: Path, rounds: int) -> list[Row]:
-    """List the same kernels in turn by both.
+    """List the same kernels in turn by us, by Jupyter, and by a strict hub.
 
     Args:
         environment: prefix of an environment with PySpark; the kernels' are links to it.
@@ -38,18 +39,24 @@ def measure(environment: Path, folder: Path, rounds: int) -> list[Row]:
     """
     kernels = folder / "kernels"
     _make(kernels, environment, folder / "envs")
-    specs = KernelSpecManager(kernel_dirs=[str(kernels)], ensure_native_kernel=False)
+    specs, strict = (
+        manager(kernel_dirs=[str(kernels)], ensure_native_kernel=False)
+        for manager in (KernelSpecManager, TrustedKernels)
+    )
     # Jupyter writes a line for each kernel that it cannot read.
     specs.log.setLevel("CRITICAL")
     place = directory_place(kernels)
     service = KernelService(specs, lambda: [place])
     ours: list[float] = []
     jupyter: list[float] = []
+    hub: list[float] = []
     for _ in range(rounds):
-        turns = [True, False] * _TURNS
+        turns = [ours, jupyter, hub] * _TURNS
         random.shuffle(turns)
-        for is_ours in turns:
-            (ours if is_ours else jupyter).append(_by_us(service) if is_ours else _by_them(specs))
+        for turn in turns:
+            turn.append(
+                _by_us(service) if turn is ours else _by_them(strict if turn is hub else specs)
+            )
     broken = [kernel for kernel in service.kernels() if kernel.broken]
     print(f"  list, {_KERNELS} kernels, of which {len(broken)} are broken:", flush=True)
     for reason in sorted({_anonymous(kernel) for kernel in broken}):
@@ -57,6 +64,7 @@ def measure(environment: Path, folder: Path, rounds: int) -> list[Row]:
     return [
         Row("list of kernels, 50 reasons", ours, [], _LIMIT_SECONDS),
         Row("list of kernels: Jupyter's own", ours, jupyter, 5.0),
+        Row("Jupyter's own of a strict hub", hub, jupyter, 5.0),
     ]
 
 

@@ -1,6 +1,6 @@
 // Makes everything that `npm start` and `npm test` need, inside the checkout, and only what is missing.
 
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   attempt,
@@ -27,6 +27,10 @@ const CONSTRAINTS = join(ROOT, 'scripts', 'constraints.txt');
 const LABEXTENSION = join(
   ROOT,
   'server/jupyterlab_pyspark_kernels/labextension'
+);
+const LINK = join(
+  LAB,
+  'share/jupyter/labextensions/jupyterlab-pyspark-kernels'
 );
 
 /** A program of the development environment. */
@@ -162,6 +166,8 @@ function buildExtension() {
     [lab('jupyter-pyspark-kernels')],
     () => {
       say('Installing the extension');
+      // Through the link of an earlier time, pip would write into what was built.
+      rmSync(LINK, { force: true, recursive: true });
       pip(LAB, '--editable', `${ROOT}[dev,test]`);
       // An editable install copies the built extension; a link shows later builds as well.
       run(

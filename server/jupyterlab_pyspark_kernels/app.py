@@ -18,6 +18,7 @@ from .handlers import task_event, url_patterns
 from .places import jupyter_places, own_directory, read_only_places
 from .policy import Policy
 from .service import KernelService
+from .strict import TrustedKernels
 from .tasks import Task, Tasks
 
 
@@ -69,9 +70,11 @@ class PySparkKernels(ExtensionApp):
             raise RuntimeError("The extension needs an initialized Jupyter Server.")
         for schema in (AUDIT_SCHEMA_FILE, KERNEL_SCHEMA_FILE, TASK_SCHEMA_FILE):
             server.event_logger.register_event_schema(schema)
-        takes_from_gateway = iscoroutinefunction(server.kernel_spec_manager.get_all_specs)
+        specs = server.kernel_spec_manager
+        takes_from_gateway = iscoroutinefunction(specs.get_all_specs)
         service = KernelService(
-            server.kernel_spec_manager,
+            # A name or a label is taken also when it is hidden.
+            specs.everything() if isinstance(specs, TrustedKernels) else specs,
             read_only_places if takes_from_gateway else jupyter_places,
             environment_roots=self.environment_roots,
             workspace=Path(server.root_dir),

@@ -76,8 +76,18 @@ class Handler(APIHandler):
             )
 
     async def prepare(self, **options: Any) -> None:
-        """Authenticate, then refuse a body that is too large or not JSON before it arrives."""
-        await super().prepare(**options)
+        """Authenticate, and look at the headers; what is refused is told when the body is read.
+
+        An answer before that ends the connection, and a proxy such as JupyterHub's, which is still
+        sending the body, tells its client a 503 in place of the answer.
+        """
+        try:
+            await super().prepare(**options)
+            self._check_headers()
+        except web.HTTPError as error:
+            self._refuse_in_place_of_the_verb(error)
+
+    def _check_headers(self) -> None:
         if not self.current_user:
             # The verbs check it as well; a stranger must not even learn what they would accept.
             raise web.HTTPError(403)
@@ -90,6 +100,12 @@ class Handler(APIHandler):
                 self._refuse(
                     NotJson.at("", "The body must be JSON. Send Content-Type: application/json.")
                 )
+
+    def _refuse_in_place_of_the_verb(self, error: web.HTTPError) -> None:
+        def refuse(*_: str) -> NoReturn:
+            raise error
+
+        setattr(self, str(self.request.method).lower(), refuse)
 
     def data_received(self, chunk: bytes) -> None:
         """Keep a piece of the body; of one that is too large, just enough to know it."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
 from pydantic import JsonValue
 
 from . import store
@@ -199,11 +200,14 @@ class Kernels:
         taken = [Path(known)] if known is not None else []
         taken += [path for path in here if os.path.lexists(path)]
         own = None if old is None else self._place(old.place).kernels / old.name
-        for path in taken:
-            if path != own:
-                raise Taken.at(
-                    "name", f"{quoted(config.name)} exists already in {path}. Choose another name."
-                )
+        where: list[Path | str] = [path for path in taken if path != own]
+        if config.name == NATIVE_KERNEL_NAME:
+            # Jupyter offers it without any directory, unless it is told not to for the moment.
+            where.append("Jupyter itself")
+        for path in where:
+            raise Taken.at(
+                "name", f"{quoted(config.name)} exists already in {path}. Choose another name."
+            )
 
     def _check_label(self, config: KernelConfig, old: KernelAddress | None) -> None:
         own = {config.name, old.name if old is not None else config.name}

@@ -64,6 +64,28 @@ class Listing:
         except store.Unreadable as error:
             return self._unreadable(place, name, str(error))
 
+    def why_untrusted(self, place: Place, name: str) -> str | None:
+        """Say who could change what a kernel of any kind starts; `None` when nobody else could."""
+        trust = self._trust(place)
+        if (reason := trust.why_not_files(name)) is not None:
+            return reason
+        try:
+            stored = store.read(place, name)
+            config = self._meant(place, name, stored)
+        except Missing:
+            # Jupyter's native kernel has no file, and runs by the Python of this server.
+            return None
+        except (store.Unreadable, NotReadable, Invalid) as error:
+            return str(error)
+        spec = stored.spec
+        return trust.why_not_started(spec, config) if config else trust.why_not_command(spec)
+
+    def _meant(self, place: Place, name: str, stored: store.StoredKernel) -> KernelConfig | None:
+        spec = stored.spec
+        if is_ours(spec):
+            return _understand(_Version(stored.etag, name, place.id, spec)).config
+        return _read_by_hand(spec, name, place) if is_pyspark(spec) else None
+
     def _ours(self, place: Place, name: str, stored: store.StoredKernel) -> Kernel:
         spec = stored.spec
         created_by = _created_by(spec)

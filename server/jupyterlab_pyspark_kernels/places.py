@@ -68,9 +68,21 @@ def find_places(data_directories: Iterable[str], user_directory: str) -> list[Pl
         user_directory: the one that is the user's own.
 
     """
-    paths = list(dict.fromkeys(Path(path) for path in [user_directory, *data_directories]))
+    searched = [Path(path) for path in data_directories]
+    paths = list(dict.fromkeys([Path(user_directory), *searched]))
     ids = _ids(paths[1:])
-    return [_place(USER, paths[0])] + [_place(ids[path], path) for path in paths[1:]]
+    user = _place(USER, paths[0])
+    if paths[0] not in searched:
+        user = user.model_copy(update={"reason": _not_searched(user.kernels)})
+    return [user] + [_place(ids[path], path) for path in paths[1:]]
+
+
+def _not_searched(kernels: Path) -> str:
+    # As JupyterHub's disable_user_config has it for what lies in the user's home.
+    return (
+        f"Jupyter does not look for kernels in {kernels} here, so nobody would see one. "
+        "Ask whoever administers it for a JUPYTER_DATA_DIR outside your home."
+    )
 
 
 def directory_place(kernels: Path) -> Place:

@@ -329,6 +329,7 @@ class KernelService(Questions):
             of = "" if name is None else f" of {quoted(name)}"
             raise Missing.at("name", f"There is nothing to undo{of}.")
         last = max(changes, key=lambda change: change.when)
+        self._writable(last.place.id)
         with _ALONE:
             store.undo(last)
         return self.kernel(last.place.id, last.name)

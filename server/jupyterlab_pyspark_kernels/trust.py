@@ -7,6 +7,8 @@ starts the kernel. Jupyter lists such kernels all the same, so we can only say s
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,10 @@ _CODE_PATHS = (
     *("LD_PRELOAD", "LD_LIBRARY_PATH", "SPARK_CONF_DIR", "HADOOP_CONF_DIR", "JAVA_HOME"),
 )
 """Variables with paths of what a kernel's processes load."""
+
+_MAJOR, _MINOR = sys.version_info[:2]
+_OWN_PYTHON = {"python", f"python{_MAJOR}", f"python{_MAJOR}.{_MINOR}"}
+"""Programs that Jupyter takes for the Python that it runs in itself."""
 
 
 class Trust:
@@ -52,7 +58,23 @@ class Trust:
         return (
             (_why_another_program(spec, config) if is_ours(spec) else None)
             or self._why_not_environment(config.environment)
-            or self._guard.who_could_change(_loaded(spec, config))
+            or self._guard.who_could_change(_loaded(spec, config.spark_home))
+        )
+
+    def why_not_command(self, spec: Mapping[str, Any]) -> str | None:
+        """Say why what a kernel of another kind is started by could be changed by somebody else.
+
+        Args:
+            spec: its kernelspec, as it lies there.
+
+        """
+        argv = spec.get("argv")
+        program, *arguments = map(str, argv) if isinstance(argv, list) and argv else [""]
+        found = sys.executable if program in _OWN_PYTHON else shutil.which(program)
+        is_python = found is not None and interpreter(found) == found
+        files = [path for path in (found, *arguments) if path and path.startswith("/")]
+        return (self._why_not_environment(found) if found and is_python else None) or (
+            self._guard.who_could_change([*filter(os.path.lexists, files), *_loaded(spec)])
         )
 
     def _why_not_environment(self, environment: str) -> str | None:
@@ -121,14 +143,14 @@ def _why_another_program(spec: Mapping[str, Any], config: KernelConfig) -> str |
     return f"It does not start the {LAUNCHER} that lies beside its kernel.json."
 
 
-def _loaded(spec: Mapping[str, Any], config: KernelConfig) -> list[str]:
+def _loaded(spec: Mapping[str, Any], spark_home: str | None = None) -> list[str]:
     """List what else a kernel loads code or settings from, as far as it is there."""
     env = spec.get("env")
     values = [str(env.get(name, "")) for name in _CODE_PATHS] if isinstance(env, dict) else []
     paths = [path for value in values for path in value.split(os.pathsep)]
-    if config.spark_home is not None:
+    if spark_home is not None:
         parts = ("", "/bin", "/conf", "/jars", "/python", "/python/lib", "/python/pyspark")
-        paths += [f"{config.spark_home}{part}" for part in parts]
+        paths += [f"{spark_home}{part}" for part in parts]
     return [path for path in paths if path.startswith("/") and os.path.lexists(path)]
 
 

@@ -4,11 +4,13 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import yaml
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.auth.authorizer import Authorizer
 from jupyter_server.serverapp import ServerApp
 from kernels import free_port
@@ -17,7 +19,10 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
 from jupyterlab_pyspark_kernels.capacity import ASKED_ABOUT
 from jupyterlab_pyspark_kernels.events import KERNEL_SCHEMA_ID
 from jupyterlab_pyspark_kernels.handlers import MAX_BODY, NAMESPACE, ROUTES
+from jupyterlab_pyspark_kernels.models import Kernel
+from jupyterlab_pyspark_kernels.places import jupyter_places
 from jupyterlab_pyspark_kernels.schemas import OPENAPI_FILE, ROOT
+from jupyterlab_pyspark_kernels.service import KernelService
 
 Call = Callable[..., Awaitable[tuple[int, Any]]]
 
@@ -299,6 +304,64 @@ async def test_a_name_or_label_that_is_taken_is_never_shadowed(
     assert written(jp_data_dir) == []
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+async def test_the_native_kernel_is_never_shadowed_in_any_place(
+    call: Call, config: dict[str, Any], jp_serverapp: ServerApp, hidden: bool
+) -> None:
+    assert jp_serverapp.kernel_spec_manager is not None
+    if hidden:
+        jp_serverapp.kernel_spec_manager.allowed_kernelspecs = {"my-spark"}
+    places = [place["id"] for place in (await call("GET", "form"))[1]["places"]]
+    assert len(places) > 1
+    for place in places:
+        for route in ("preview", "kernels"):
+            status, error = await call("POST", route, {**config, "name": "python3", "place": place})
+            field = error["errors"][0]["field"]
+            # A place that this user cannot write to is refused as a place.
+            assert (status, field) in {(409, "name"), (403, "place")}
+            assert field == "name" or place != "user"
+
+
+@pytest.mark.parametrize(
+    "jp_server_config",
+    [
+        {
+            "ServerApp": {"jpserver_extensions": {"jupyterlab_pyspark_kernels": True}},
+            "PySparkKernels": {"may_share": ["nobody", "@nobody-of-this-name"]},
+        }
+    ],
+)
+async def test_the_administrators_list_is_obeyed_by_everything_that_writes(
+    call: Call, config: dict[str, Any], jp_env_jupyter_path: Path
+) -> None:
+    kernels = str(jp_env_jupyter_path / "kernels")
+    unbounded = KernelService(KernelSpecManager(), jupyter_places)
+    (place,) = [place.id for place in unbounded.places() if str(place.kernels) == kernels]
+    kernel = unbounded.create({**config, "place": place})
+    change = {**config, "name": "my-spark", "place": place, "executor_memory": "3g"}
+    assert isinstance(kernel, Kernel)
+    edited = unbounded.edit(place, "my-spark", change, kernel.etag)
+    assert isinstance(edited, Kernel)
+
+    route = f"kernels/{place}/my-spark"
+    new = {**config, "name": "new", "display_name": "New", "place": place}
+    before = sorted(jp_env_jupyter_path.rglob("*"))
+    for verb, path, body, options in [
+        ("POST", "kernels", new, {}),
+        ("POST", "preview", new, {}),
+        ("PUT", route, {**change, "executor_memory": "4g"}, {"headers": {"If-Match": edited.etag}}),
+        ("DELETE", route, None, {}),
+        ("POST", "undo", None, {"params": {"place": place}}),
+    ]:
+        status, error = await call(verb, path, body, **options)
+        assert (status, error["errors"][0]["field"]) == (403, "place"), (verb, path)
+        assert "among those who may share kernels" in error["message"]
+    assert sorted(jp_env_jupyter_path.rglob("*")) == before
+    assert (await call("GET", route))[1]["writable"] is False
+    own = {**config, "name": "own", "display_name": "Own"}
+    assert (await call("POST", "kernels", own))[0] == 201
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -336,6 +399,44 @@ async def test_a_body_of_another_kind_is_refused(call: Call, config: dict[str, A
 async def test_a_body_that_is_too_large_is_refused(call: Call, length: int) -> None:
     status, error = await call("POST", "kernels", body=b" " * length)
     assert (status, error["reason"]) == (413, "too-large")
+
+
+@pytest.mark.parametrize(
+    ("headers", "length", "status"),
+    [
+        ({}, 2, 403),
+        ({"Authorization": "token {token}", "Content-Type": "text/plain"}, 2, 415),
+        ({"Authorization": "token {token}"}, 20 * MAX_BODY, 413),
+    ],
+    ids=["a stranger", "no JSON", "too large"],
+)
+async def test_a_refusal_leaves_the_connection_to_whoever_still_sends(
+    call: Call,
+    jp_serverapp: ServerApp,
+    jp_http_port: int,
+    headers: dict[str, str],
+    length: int,
+    status: int,
+) -> None:
+    # A proxy that is cut off while it sends a body answers 503 by itself.
+    token = jp_serverapp.identity_provider.token
+    given = {name: value.format(token=token) for name, value in headers.items()}
+    sent = {"Content-Type": "application/json", **given}
+
+    def ask() -> list[tuple[int, bool]]:
+        connection = HTTPConnection("127.0.0.1", jp_http_port, timeout=60)
+        answers = []
+        for _ in range(2):
+            route = f"{jp_serverapp.base_url}{NAMESPACE}/kernels"
+            connection.request("POST", route, b" " * length, sent)
+            answer = connection.getresponse()
+            answers.append((answer.status, answer.will_close))
+            answer.read()
+        connection.close()
+        return answers
+
+    assert await asyncio.to_thread(ask) == [(status, False)] * 2
+    assert (await call("GET", "kernels"))[1] == []
 
 
 async def test_a_body_of_unknown_length_is_cut_off(call: Call) -> None:

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jupyterlab_pyspark_kernels.places import directory_place, find_places, why_not_writable
+from jupyterlab_pyspark_kernels.places import (
+    directory_place,
+    find_places,
+    why_not_writable,
+)
 
 
 def test_the_users_own_place_comes_first_and_none_twice(tmp_path: Path) -> None:
@@ -24,6 +28,13 @@ def test_ids_need_no_quoting_and_differ() -> None:
     places = find_places(["/opt/a b", "/opt/a-b", "/OPT/A_B", "/", "/user"], "/home/me")
     ids = [place.id for place in places]
     assert ids == ["user", "opt-a-b", "opt-a-b.2", "opt-a-b.3", "root", "user.1"]
+
+
+def test_a_users_own_place_that_jupyter_does_not_search_is_told(tmp_path: Path) -> None:
+    user, shared = find_places([str(tmp_path / "all")], str(tmp_path / "user"))
+    assert user.reason is not None
+    assert f"{tmp_path}/user/kernels" in user.reason
+    assert shared.writable
 
 
 def test_a_place_that_is_not_there_yet_is_writable(tmp_path: Path) -> None:

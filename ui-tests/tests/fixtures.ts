@@ -5,7 +5,7 @@ import {
   type IJupyterLabPageFixture,
   test as base
 } from '@jupyterlab/galata';
-import type { APIRequestContext, Locator } from '@playwright/test';
+import type { APIRequestContext, Locator, Page } from '@playwright/test';
 import AxeBuilder from '@axe-core/playwright';
 import { readdirSync, rmSync, writeFileSync } from 'fs';
 import { join } from 'path';
@@ -19,18 +19,18 @@ export const WORKSPACE = process.env.PYSPARK_KERNELS_WORKSPACE ?? '';
 
 /** The dialog and what is done with it, as a person would. */
 export class KernelDialog {
-  constructor(readonly page: IJupyterLabPageFixture) {
+  constructor(readonly page: Pick<Page, 'locator' | 'keyboard'>) {
     this.root = page.locator('.jp-PySparkKernels-Dialog');
   }
 
   readonly root: Locator;
 
-  /** Open it by the launcher's tile. */
-  async open(): Promise<void> {
+  /** Open it by the launcher's tile; it begins with its first field. */
+  async open(first = 'Name'): Promise<void> {
     await this.page
       .locator('.jp-LauncherCard', { hasText: 'Create PySpark Kernel' })
       .click();
-    await expect(this.field('Name')).toBeFocused();
+    await expect(this.field(first)).toBeFocused();
   }
 
   /** An input by its label. */
