@@ -21,6 +21,8 @@ const FIELDS: Record<keyof KernelConfig, { type: string }> = {
   driver_memory: { type: 'string' },
   executor_instances: { type: 'integer' },
   cores_max: { type: 'integer' },
+  idle_release_minutes: { type: 'integer' },
+  idle_stop_minutes: { type: 'integer' },
   spark_home: { type: 'string' },
   executor_python: { type: 'string' },
   carry: { type: 'boolean' },

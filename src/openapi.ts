@@ -1863,6 +1863,18 @@ export interface components {
              */
             archive_directory?: string;
             /**
+             * Release executors when idle, after minutes
+             * @description Gives the executors back to the cluster when no cell and no Spark job has run for so long. The next Spark cell gets them again; cached data is computed anew. Empty: never.
+             * @example 30
+             */
+            idle_release_minutes?: number;
+            /**
+             * Stop Spark when idle, after minutes
+             * @description Stops Spark when no cell and no Spark job has run for so long, and keeps the variables of Python. The next Spark cell starts it again; cached data, temporary views and old DataFrames are gone. Empty: never.
+             * @example 120
+             */
+            idle_stop_minutes?: number;
+            /**
              * IPython profile
              * @description The IPython profile that the notebook loads.
              */

@@ -61,6 +61,12 @@ def _on_the_master(config: KernelConfig) -> Iterator[FieldError]:
                     f"With the master {config.master} there are no executors: the driver does the "
                     "work. Set the driver memory, and the number of cores in the master.",
                 )
+    if config.idle_release_minutes is not None and isinstance(master, (Local, Connect)):
+        yield FieldError(
+            "idle_release_minutes",
+            "On a local master and with Spark Connect a kernel has no executors to give back. Say "
+            "when Spark is stopped instead.",
+        )
     if isinstance(master, Connect) and config.driver_memory is not None:
         yield FieldError(
             "driver_memory",

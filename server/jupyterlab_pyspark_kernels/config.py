@@ -24,6 +24,7 @@ from .fields import (
     Label,
     MasterUrl,
     Memory,
+    Minutes,
     Path,
     ProfileName,
     TemplateReference,
@@ -200,6 +201,28 @@ class KernelConfig(BaseModel):
             json_schema_extra={"advanced": True},
         ),
     ] = None
+    idle_release_minutes: Annotated[
+        Minutes | None,
+        Field(
+            title="Release executors when idle, after minutes",
+            description="Gives the executors back to the cluster when no cell and no Spark job has "
+            "run for so long. The next Spark cell gets them again; cached data is computed anew. "
+            "Empty: never.",
+            examples=[30],
+            json_schema_extra={"advanced": True},
+        ),
+    ] = None
+    idle_stop_minutes: Annotated[
+        Minutes | None,
+        Field(
+            title="Stop Spark when idle, after minutes",
+            description="Stops Spark when no cell and no Spark job has run for so long, and keeps "
+            "the variables of Python. The next Spark cell starts it again; cached data, temporary "
+            "views and old DataFrames are gone. Empty: never.",
+            examples=[120],
+            json_schema_extra={"advanced": True},
+        ),
+    ] = None
     ipython_profile: Annotated[
         ProfileName | None,
         Field(
@@ -248,6 +271,17 @@ class KernelConfig(BaseModel):
             raise wrong("A kernel is described by a JSON object. Send one")
         given = {key: value for key, value in data.items() if value is not None}
         return _with_names(_with_known_users(with_conf_in_fields(given)))
+
+    @model_validator(mode="after")
+    def _in_order(self) -> KernelConfig:
+        release, stop = self.idle_release_minutes, self.idle_stop_minutes
+        if release is not None and stop is not None and stop <= release:
+            raise wrong(
+                f"Spark is to stop after {stop} idle minutes and executors are released after "
+                f"{release}. Stop it later than that, or leave one of them out",
+                field="idle_stop_minutes",
+            )
+        return self
 
 
 def _with_names(data: dict[str, Any]) -> dict[str, Any]:

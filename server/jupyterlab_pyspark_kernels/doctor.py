@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .config import KernelConfig
 from .environments import inspect_environment
+from .idle import RELEASED, STOPPED
 from .launcher import python_of, without_token
 from .render import interpreter
 from .rules import FACTS, RULES_VARIABLE, SOURCES, Finding, Rule, find, quoted_line, read_all
@@ -122,9 +123,11 @@ def _lacking(config: KernelConfig, archive: str | None) -> Iterator[str]:
 
 
 def _facts(status: Mapping[str, Any], config: KernelConfig | None) -> dict[str, str]:
+    # Of a kernel that gave its executors back, their number says nothing.
+    rests = status.get("stage") in (RELEASED, STOPPED)
     facts = {
         "master": str(status.get("master") or ""),
-        "executors": str(status.get("executors", "")),
+        "executors": "" if rests else str(status.get("executors", "")),
     }
     if config is not None:
         python = interpreter(config.environment)

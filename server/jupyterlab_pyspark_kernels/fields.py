@@ -30,6 +30,9 @@ MAX_VALUE = 10_000
 MAX_COUNT = 100_000
 """Cores or executors of one kernel; more is a slip of the keyboard."""
 
+MAX_MINUTES = 7 * 24 * 60
+"""A week: whoever leaves a kernel alone for longer has forgotten it."""
+
 _MANAGED_CONF = {
     "spark.remote": "Use the field master",
     "spark.pyspark.python": "Use the field executor_python",
@@ -43,6 +46,7 @@ _MANAGED_ENV = {
     "SPARK_REMOTE": "Use the field master",
     "SPARK_CONNECT_MODE": "Use the field master",
     "PYSPARK_KERNELS_PER_USER": "Use the field per_user",
+    "PYSPARK_KERNELS_IDLE": "Use the fields idle_release_minutes and idle_stop_minutes",
     "PYSPARK_GATEWAY_PORT": "Spark is started by the kernel itself, so remove it",
     "PYSPARK_GATEWAY_SECRET": "Spark is started by the kernel itself, so remove it",
 }
@@ -156,6 +160,17 @@ def _count(value: object) -> int:
     return value
 
 
+def _minutes(value: object) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_MINUTES:
+        raise wrong(
+            f"{quoted(value)} is not a number of minutes. Use a whole number from 1 to "
+            f"{MAX_MINUTES}, which is a week, or leave it out"
+        )
+    return value
+
+
 def _master(text: str) -> str:
     try:
         parse_master(_value(text))
@@ -233,6 +248,12 @@ Count = Annotated[
     int,
     BeforeValidator(_count),
     Field(json_schema_extra={"minimum": 1, "maximum": MAX_COUNT}),
+]
+
+Minutes = Annotated[
+    int,
+    BeforeValidator(_minutes),
+    Field(json_schema_extra={"minimum": 1, "maximum": MAX_MINUTES}),
 ]
 
 

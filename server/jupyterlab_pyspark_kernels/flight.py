@@ -42,7 +42,7 @@ from .progress import Cancelled, Progress, Report
 from .render import Kernelspec
 from .rules import Rule, redacted
 
-KERNEL_FILES = ("launcher.py", "rules.py", "rules.json")
+KERNEL_FILES = ("launcher.py", "idle.py", "rules.py", "rules.json")
 """What a kernel's directory needs besides its kernel.json."""
 
 PACKAGES = ("pandas", "pyarrow", "numpy")

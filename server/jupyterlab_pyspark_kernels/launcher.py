@@ -29,7 +29,7 @@ import tokenize
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Match, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Match, Optional, Sequence, Set, Tuple
 from urllib.parse import urlsplit
 
 NAMES = ("spark", "sc", "sql")
@@ -40,6 +40,8 @@ OWN_DIRECTORY = f"pyspark-kernels-{os.getuid()}"
 FLIGHT_VARIABLE = "PYSPARK_KERNELS_FLIGHT"
 """Is set in a flight test, which is no use of the kernel."""
 PER_USER = "PYSPARK_KERNELS_PER_USER"
+IDLE_VARIABLE = "PYSPARK_KERNELS_IDLE"
+"""After how many idle seconds something is given back, such as `release=1800 stop=7200`."""
 
 _WAITING_WORDS = {*NAMES, "getOrCreate", "SparkContext"}
 _STARTED = time.monotonic()
@@ -56,6 +58,8 @@ _LOG_BYTES = 8 * 1024 * 1024
 _LOG_LINES = 20
 _DAY_SECONDS = 24 * 60 * 60
 _CONNECT_PORT = 15002
+_WATCHED_STAGES = ("connecting", "executors", "ready", "stopped", "returning")
+"""Where whoever watches Spark may say more; the others were told by somebody who knows why."""
 
 
 class SparkStartError(RuntimeError):
@@ -100,6 +104,8 @@ class Status:
             "ui": None,
             "spark_version": None,
             "cause": None,
+            # For how long the kernel was idle when it gave something back, and when that was.
+            "idle": None,
             # What the cause was made from, and whose kernel this is: for the doctor.
             "words": None,
             "directory": os.path.dirname(os.path.abspath(__file__)),
@@ -110,10 +116,12 @@ class Status:
     def __getitem__(self, key: str) -> Any:
         return self._content[key]
 
-    def update(self, **changes: Any) -> None:
-        """Take changes over; write and send them if they are any."""
+    def update(self, within: Optional[Sequence[str]] = None, **changes: Any) -> None:
+        """Take changes over, if the stage is among some; write and send them if they are any."""
         with self._lock:
             if self._closed or all(self._content[key] == value for key, value in changes.items()):
+                return
+            if within is not None and self._content["stage"] not in within:
                 return
             content = {**self._content, **changes}
             seconds = round(time.monotonic() - _STARTED, 3)
@@ -231,12 +239,14 @@ class SparkStart:
         status: where the stages are told.
         objects: what the names in the notebook stand for, once Spark is there.
         failure: why it will not be there.
+        idle: gives back what an idle kernel holds, if it is to.
     """
 
     def __init__(self, status: Status) -> None:
         self.status = status
         self.objects: Dict[str, Any] = {}
         self.failure: Optional[SparkStartError] = None
+        self.idle = _idle_policy(self)
         self._done = threading.Event()
 
     def begin(self) -> None:
@@ -256,8 +266,16 @@ class SparkStart:
         return self._done.is_set()
 
     def settle(self) -> None:
-        """Wait until Spark is there or has failed."""
+        """Wait until Spark is there or has failed, also for one that idleness took away."""
+        if self.idle is not None:
+            self.idle.bring_back()
         self._done.wait()
+
+    def forget(self) -> None:
+        """Be as before the beginning, so that everybody waits for the next one."""
+        self._done.clear()
+        self.objects = {}
+        self.failure = None
 
     def wait(self) -> Dict[str, Any]:
         """Wait until Spark is there.
@@ -276,7 +294,10 @@ class SparkStart:
             self.status.update(master=without_token(options.master))
             check_pyspark()
             probe(options.master)
-            self.objects = _connect(options, self.status) if options.remote else _start(self.status)
+            objects = _connect(options, self.status) if options.remote else _start(self.status)
+            self.objects = objects
+            if self.idle is not None:
+                self.idle.begin(objects)
         except Exception as error:  # noqa: BLE001 - whatever it is, the notebook has to say it
             self._fail(error)
             return
@@ -418,7 +439,8 @@ def _start(status: Status) -> Dict[str, Any]:
     # the other order would block both for ever.
     with SparkContext._lock:
         output = {"stdout": status.log_file, "stderr": subprocess.STDOUT}
-        gateway = launch_gateway(popen_kwargs=output)
+        # A cell may have been here first.
+        gateway = SparkContext._gateway or launch_gateway(popen_kwargs=output)
         threading.Thread(target=_reap, args=(gateway.proc, status), daemon=True).start()
         atexit.register(stop, gateway.proc)
         SparkContext._ensure_initialized(gateway=gateway)
@@ -502,6 +524,36 @@ def stop(jvm: subprocess.Popen[bytes]) -> None:
         jvm.wait()
 
 
+_dismissed: Set["subprocess.Popen[bytes]"] = set()
+"""The JVMs that were ended because the kernel was idle."""
+
+
+def _dismiss_jvm() -> None:
+    """End Spark's JVM, if there is one, and let PySpark start another when it is asked to."""
+    from pyspark import SparkContext
+
+    with SparkContext._lock:
+        gateway = SparkContext._gateway
+        SparkContext._gateway = SparkContext._jvm = None
+    if gateway is None:
+        return
+    _dismissed.add(gateway.proc)
+    # While it lives: so what is left of its objects in Python knows that it is gone.
+    gateway.shutdown()
+    stop(gateway.proc)
+    atexit.unregister(stop)
+
+
+def _idle_policy(start: SparkStart) -> Any:
+    """Give what acts when the kernel is idle; `None`, and nothing is loaded, without a policy."""
+    text = os.environ.get(IDLE_VARIABLE)
+    idle = _beside("idle.py") if text else None
+    if idle is None:
+        return None
+    limits = idle.read_limits(text)
+    return idle.Idle(limits, start, _dismiss_jvm) if limits else None
+
+
 def explain(words: str, log: str, master: Optional[str]) -> str:
     """Say why Spark did not start, and what to do, in the words of the rules beside this file.
 
@@ -523,15 +575,19 @@ def redacted(text: str) -> str:
 
 
 def _rules() -> Any:
-    """Load the rules beside this file; `None` for a copy of this file alone."""
-    file = Path(__file__).with_name("rules.py")
-    spec = importlib.util.spec_from_file_location("_pyspark_kernels_rules", file)
+    return _beside("rules.py")
+
+
+def _beside(name: str) -> Any:
+    """Load a module beside this file; `None` for a copy of this file alone."""
+    file = Path(__file__).with_name(name)
+    spec = importlib.util.spec_from_file_location(f"_pyspark_kernels_{file.stem}", file)
     if not file.exists() or spec is None or spec.loader is None:
         return None
-    rules = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = rules
-    spec.loader.exec_module(rules)
-    return rules
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def describe(error: Exception, log: str) -> str:
@@ -559,8 +615,8 @@ def _reap(jvm: subprocess.Popen[bytes], status: Status) -> None:
     seconds for children that are there, dead or not.
     """
     code = jvm.wait()
-    if status["stage"] == "failed":
-        # The first cause is the one that helps.
+    if status["stage"] in ("failed", "stopped_idle") or jvm in _dismissed:
+        # The first cause is the one that helps, and nobody asks for that of what was wanted.
         return
     if code in _ORDERLY_EXITS:
         status.update(stage="stopped", executors=0, ui=None)
@@ -576,20 +632,21 @@ def _watch(status: Status) -> None:
     from py4j.protocol import Py4JError
     from pyspark import SparkContext
 
-    while SparkContext._gateway.proc.poll() is None:
+    jvm = SparkContext._gateway.proc
+    while jvm.poll() is None and jvm not in _dismissed:
         status.trim_log()
         # The notebook may stop Spark, and start it again.
         context = SparkContext._active_spark_context
         try:
             if context is None or context._jsc is None:
-                status.update(stage="stopped", executors=0, ui=None)
+                status.update(_WATCHED_STAGES, stage="stopped", executors=0, ui=None)
             else:
                 _tell_executors(status, context)
         except (AttributeError, Py4JError, OSError):
             # The context was stopped, and then has no Java object, or the JVM ended, while we
             # asked; the next round sees it.
             pass
-        coming = status["stage"] in ("connecting", "executors")
+        coming = status["stage"] in ("connecting", "executors", "returning")
         time.sleep(_POLL_SECONDS if coming else _QUIET_POLL_SECONDS)
 
 
@@ -597,8 +654,10 @@ def _tell_executors(status: Status, context: Any) -> None:
     # The driver's own block manager is one of them.
     executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1
     there = executors > 0 or _is_local(context.master) or status["stage"] == "ready"
+    coming = "returning" if status["stage"] == "returning" else "executors"
     status.update(
-        stage="ready" if there else "executors",
+        _WATCHED_STAGES,
+        stage="ready" if there else coming,
         executors=executors,
         application_id=context.applicationId,
         ui=context.uiWebUrl,
@@ -673,11 +732,16 @@ class Notebook:
         shell.ast_transformers.append(self._interruption)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
+        if start.idle is not None:
+            start.idle.before_stop = self._put_stand_ins_back
+            start.idle.attend(shell.events)
 
     def state(self) -> str:
         """Say how Spark is, without waiting."""
         if self._start.failure is not None:
             return str(self._start.failure).splitlines()[0]
+        if self._start.idle is not None and self._start.idle.is_stopped:
+            return "Spark was stopped while the kernel was idle, and starts when it is used"
         return "ready" if self._start.done else "Spark is starting"
 
     def real(self, name: str) -> Any:
@@ -697,12 +761,15 @@ class Notebook:
         touches = names_spark(info.raw_cell or "")
         if touches:
             try:
+                if self._start.idle is not None:
+                    self._start.idle.try_again()
                 self._start.settle()
             except KeyboardInterrupt:
                 self._interruption.pending = True
         if self._start.objects:
             self._replace_stand_ins()
             self._tag_jobs()
+            self._tell_return()
         elif not touches:
             # A cell that touches Spark gets the failure as its own error.
             self._tell_failure()
@@ -711,8 +778,17 @@ class Notebook:
         self._interruption.pending = False
         self._told = self._told or isinstance(result.error_in_exec, SparkStartError)
         self._tell_failure()
+        self._tell_return()
         if _was_interrupted(result.error_in_exec):
             self._cancel_jobs()
+        hint = self._start.idle and self._start.idle.hint(result.error_in_exec)
+        if hint:
+            print(hint, file=sys.stderr)
+
+    def _tell_return(self) -> None:
+        notice = self._start.idle and self._start.idle.notice()
+        if notice:
+            print(notice)
 
     def _tell_failure(self) -> None:
         if self._start.failure is not None and not self._told:
@@ -724,6 +800,13 @@ class Notebook:
             # A name that the person has given to something else stays theirs.
             if self._shell.user_ns.get(name) is self._stand_ins[name]:
                 self._shell.user_ns[name] = real
+
+    def _put_stand_ins_back(self) -> None:
+        self._told = False
+        self._tagged = None
+        for name, real in self._start.objects.items():
+            if self._shell.user_ns.get(name) is real:
+                self._shell.user_ns[name] = self._stand_ins[name]
 
     def _tag_jobs(self) -> None:
         """Mark the jobs of cells, which run in this thread, so that an interrupt ends no others."""

@@ -37,6 +37,11 @@ _ADDRESS_FIELDS = {"name", "place"}
 
 HASH_SEED = "PYTHONHASHSEED"
 
+IDLE_VARIABLE = "PYSPARK_KERNELS_IDLE"
+"""Tells the launcher after how many idle seconds something is given back."""
+
+_IDLE_FIELDS = {"release": "idle_release_minutes", "stop": "idle_stop_minutes"}
+
 _PYSPARK_ENV = {"PYSPARK_SUBMIT_ARGS", "SPARK_HOME"}
 """Variables by which a kernel that was written by hand is known to be one of PySpark."""
 
@@ -116,18 +121,31 @@ def environment_variables(config: KernelConfig, carried: Carried | None = None) 
     # The launcher fills in whose names stand here: for everybody anew, from the system's own list
     # of users and not from a variable.
     per_user = {PER_USER: " ".join(config.per_user)} if config.per_user else {}
+    idle = idle_limits(config)
     return {
         # Equal text must hash equally in the driver and in every executor, or joins and
         # groupings by hash go wrong (SPARK-13330).
         HASH_SEED: "0",
         **config.env,
         **per_user,
+        **({IDLE_VARIABLE: idle} if idle else {}),
         "PYSPARK_DRIVER_PYTHON": python,
         "PYSPARK_PYTHON": executor_python or python,
         "PYSPARK_SUBMIT_ARGS": submit_args(config, carried),
         # Empty rather than left out: a Spark of the server's own must not slip in.
         "SPARK_HOME": config.spark_home or "",
     }
+
+
+def idle_limits(config: KernelConfig) -> str:
+    """Give the idle policy as the launcher reads it, or nothing: `release=1800 stop=7200`."""
+    given = {name: getattr(config, field) for name, field in _IDLE_FIELDS.items()}
+    return " ".join(f"{name}={60 * value}" for name, value in given.items() if value is not None)
+
+
+def _read_idle_limits(text: str) -> dict[str, int]:
+    found = re.findall(r"(release|stop)=(\d{1,9})", text)
+    return {_IDLE_FIELDS[name]: max(1, round(int(seconds) / 60)) for name, seconds in found}
 
 
 def submit_args(config: KernelConfig, carried: Carried | None = None) -> str:
@@ -293,6 +311,7 @@ def read_by_hand(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Submission]:
     python = argv[0]
     executor_python = values.get("PYSPARK_PYTHON", python)
     data: dict[str, Any] = {
+        **_read_idle_limits(values.get(IDLE_VARIABLE, "")),
         "display_name": spec.get("display_name", ""),
         "environment": python,
         "spark_home": values.get("SPARK_HOME", "").rstrip("/") or None,
@@ -307,6 +326,7 @@ def read_by_hand(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Submission]:
 
 _WRITTEN_BY_US = {
     PER_USER,
+    IDLE_VARIABLE,
     "PYSPARK_DRIVER_PYTHON",
     "PYSPARK_PYTHON",
     "PYSPARK_SUBMIT_ARGS",

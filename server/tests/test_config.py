@@ -116,6 +116,10 @@ def test_memory_without_a_unit_is_given_the_one_that_spark_assumes() -> None:
         ("executor_cores", math.nan, "whole number"),
         ("executor_cores", "two", "whole number"),
         ("executor_cores", 10**9, "whole number"),
+        ("idle_release_minutes", 0, "whole number from 1 to 10080"),
+        ("idle_stop_minutes", 10081, "10081"),
+        ("idle_stop_minutes", "soon", "number of minutes"),
+        ("idle_stop_minutes", 1.5, "number of minutes"),
         ("environment", "relative/path", "absolute"),
         ("environment", "/a/../b", ".."),
         ("environment", "/a/{connection_file}", "brace"),
@@ -153,6 +157,7 @@ def test_memory_without_a_unit_is_given_the_one_that_spark_assumes() -> None:
         ("env", {"X": "a\0b"}, "U+0000"),
         ("env", {"PYSPARK_SUBMIT_ARGS": "x"}, "set by the kernel itself"),
         ("env", {"SPARK_HOME": "/x"}, "spark_home"),
+        ("env", {"PYSPARK_KERNELS_IDLE": "stop=1"}, "idle_stop_minutes"),
         ("ipython_profile", "../x", "IPython profile"),
     ],
 )
@@ -166,6 +171,16 @@ def test_bad_values_are_refused_with_field_value_and_remedy(
     assert said in message
     assert message.isprintable()
     assert len(message) < 400
+
+
+@pytest.mark.parametrize("stop", [29, 30])
+def test_spark_stops_later_than_its_executors(stop: int) -> None:
+    with pytest.raises(Invalid) as caught:
+        read_config({**LEAST, "idle_release_minutes": 30, "idle_stop_minutes": stop})
+    (error,) = caught.value.errors
+    assert error.field == "idle_stop_minutes"
+    assert f"after {stop} idle minutes" in error.message
+    assert "Stop it later" in error.message
 
 
 @pytest.mark.parametrize("data", [None, [], "x", 3, {}])

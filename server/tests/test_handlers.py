@@ -139,7 +139,7 @@ async def test_only_png_and_code_lie_beside_the_kernel_json(
     """Jupyter serves every file of a kernel directory to everybody who may list kernels."""
     await call("POST", "kernels", config)
     names = {path.name for path in (jp_data_dir / "kernels" / "my-spark").iterdir()}
-    ours = {"kernel.json", "launcher.py", "rules.py", "rules.json"}
+    ours = {"kernel.json", "launcher.py", "idle.py", "rules.py", "rules.json"}
     assert names == {*ours, "logo-32x32.png", "logo-64x64.png"}
 
 

@@ -53,6 +53,10 @@ def configs(draw: st.DrawFn) -> KernelConfig:
         ),
         "env": draw(st.dictionaries(WORD.map("X_".__add__), VALUES, max_size=5)),
     }
+    if draw(st.booleans()):
+        data["idle_release_minutes"] = draw(st.integers(1, 60))
+    if draw(st.booleans()):
+        data["idle_stop_minutes"] = draw(st.integers(61, 10080))
     for field, values in optional.items():
         if draw(st.booleans()):
             data[field] = draw(values)

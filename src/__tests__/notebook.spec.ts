@@ -4,6 +4,7 @@ import { ServerConnection } from '@jupyterlab/services';
 import { waitFor } from '@testing-library/dom';
 import { CommandRegistry } from '@lumino/commands';
 import { Signal } from '@lumino/signaling';
+import { Widget } from '@lumino/widgets';
 import type { Diagnosis } from '../api';
 import { notebookPlugin } from '../notebook/plugin';
 import { DIAGNOSIS, json, KERNEL, refuse, Server } from './server';
@@ -27,8 +28,15 @@ class Context {
   readonly session: {
     kernel: { id: string; name: string; status: string } | null;
   };
+  readonly kernelChanged = new Signal<this, object>(this);
   readonly statusChanged = new Signal<this, string>(this);
   readonly iopubMessage = new Signal<this, { content: object }>(this);
+
+  change(name: string): void {
+    const newValue = { id: 'k2', name, status: 'idle' };
+    this.session.kernel = newValue;
+    this.kernelChanged.emit({ newValue });
+  }
 
   become(status: string): void {
     if (this.session.kernel) {
@@ -43,7 +51,10 @@ class Context {
 }
 
 // The first import of what is loaded late translates much of JupyterLab.
-beforeAll(() => import('../notebook/doctor'), 60_000);
+beforeAll(async () => {
+  await import('../notebook/doctor');
+  await import('../notebook/watch');
+}, 60_000);
 
 beforeEach(() => {
   server = new Server();
@@ -64,7 +75,7 @@ beforeEach(() => {
       ) => {
         open = (name, id = 'k1') => {
           const context = new Context(name, id);
-          createNew({}, { sessionContext: context });
+          createNew(new Widget(), { sessionContext: context });
           return context;
         };
       }

@@ -1,0 +1,161 @@
+/**
+ * How Spark is in a kernel, as the kernel's launcher tells it.
+ */
+
+import type { Kernel, KernelMessage } from '@jupyterlab/services';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+const COMM_TARGET = 'pyspark-kernels';
+
+/**
+ * The stages that Spark goes through on its way to be ready.
+ */
+const ON_THE_WAY = ['returning', 'jvm', 'connecting', 'executors'];
+
+/**
+ * The part of the launcher's status that a notebook shows.
+ */
+export interface ISparkStatus {
+  /** How far Spark is: what the launcher's status file says. */
+  stage: string;
+  /** For how long the kernel was idle when it gave something back, and when that was. */
+  idle?: { seconds: number; at: string } | null;
+}
+
+/**
+ * What is shown of a status.
+ */
+export interface IIndication {
+  /** Whether Spark waits to be asked for, or is under way. */
+  kind: 'resting' | 'coming';
+  label: string;
+  /** The whole of it, for the tooltip and for those who do not see the label. */
+  caption: string;
+}
+
+/**
+ * Follows the Spark of one notebook's kernel.
+ */
+export class SparkModel {
+  /** What the launcher told last; null when nothing is known. */
+  get status(): ISparkStatus | null {
+    return this._status;
+  }
+
+  /** Whether Spark was away and is not ready again. */
+  get isReturning(): boolean {
+    return this._isReturning;
+  }
+
+  /** Is called when the launcher has told something. */
+  onChanged: () => void = () => undefined;
+
+  /**
+   * Listen to a kernel of ours.
+   *
+   * @param event - what was heard of it; a kernel that starts anew has forgotten who listens.
+   */
+  follow(kernel: Kernel.IKernelConnection, event?: unknown): void {
+    this.leave(kernel);
+    if (typeof event === 'string' && /restarting$|^dead$/.test(event)) {
+      this._forget();
+    } else if (this._kernel !== kernel && kernel.handleComms) {
+      this._kernel = kernel;
+      const comm = kernel.createComm(COMM_TARGET);
+      this._comm = comm;
+      comm.onMsg = message => {
+        if (this._comm === comm) {
+          this._take(message);
+        }
+      };
+      comm.open();
+    }
+  }
+
+  /**
+   * Listen no longer, unless to this kernel.
+   */
+  leave(kernel: Kernel.IKernelConnection | null): void {
+    if (this._kernel !== null && this._kernel !== kernel) {
+      const [comm, left] = [this._comm, this._kernel];
+      this._forget();
+      if (comm && !comm.isDisposed && !left.isDisposed) {
+        comm.close();
+      }
+    }
+  }
+
+  private _take({ content }: KernelMessage.ICommMsgMsg): void {
+    const status = content.data as unknown as ISparkStatus;
+    this._isReturning =
+      status.stage === 'returning' ||
+      (this._isReturning && ON_THE_WAY.includes(status.stage));
+    this._status = status;
+    this.onChanged();
+  }
+
+  private _forget(): void {
+    this._kernel = null;
+    this._comm = null;
+    this._isReturning = false;
+    if (this._status !== null) {
+      this._status = null;
+      this.onChanged();
+    }
+  }
+
+  private _kernel: Kernel.IKernelConnection | null = null;
+  private _comm: Kernel.IComm | null = null;
+  private _status: ISparkStatus | null = null;
+  private _isReturning = false;
+}
+
+/**
+ * Say how Spark is; null when there is nothing to say.
+ */
+export function indicationOf(
+  { status, isReturning }: Pick<SparkModel, 'status' | 'isReturning'>,
+  trans: TranslationBundle
+): IIndication | null {
+  if (isReturning) {
+    const label = trans.__('Spark is coming back');
+    return { kind: 'coming', label, caption: label };
+  }
+  if (!status?.idle) {
+    return null;
+  }
+  const time = duration(status.idle.seconds, trans);
+  const at = new Date(status.idle.at).toLocaleString(undefined, {
+    dateStyle: 'short',
+    timeStyle: 'short'
+  });
+  if (status.stage === 'released') {
+    return {
+      kind: 'resting',
+      label: trans.__('Spark released: idle for %1', time),
+      caption: trans.__(
+        'Spark released: idle for %1. It gave its executors back at %2, and the next Spark cell gets them again.',
+        time,
+        at
+      )
+    };
+  }
+  if (status.stage === 'stopped_idle') {
+    return {
+      kind: 'resting',
+      label: trans.__('Spark stopped: idle for %1', time),
+      caption: trans.__(
+        'Spark stopped: idle for %1. It was stopped at %2, and the next Spark cell starts it again. The variables of Python are kept.',
+        time,
+        at
+      )
+    };
+  }
+  return null;
+}
+
+function duration(seconds: number, trans: TranslationBundle): string {
+  return seconds < 60
+    ? trans.__('%1 s', Math.round(seconds))
+    : trans.__('%1 min', Math.round(seconds / 60));
+}

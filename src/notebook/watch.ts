@@ -1,0 +1,117 @@
+/**
+ * What is done for the notebooks that have a kernel of ours. It is loaded when the first one has.
+ */
+
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { ISessionContext } from '@jupyterlab/apputils';
+import type { Kernel } from '@jupyterlab/services';
+import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
+import type { Toolbar } from '@jupyterlab/ui-components';
+import type { Widget } from '@lumino/widgets';
+import { DOMAIN } from '../domain';
+import type { Doctor } from './doctor';
+import { SparkIndicator } from './indicator';
+import { SparkModel } from './spark';
+
+/**
+ * What IPython calls the error of a cell that needs the Spark that did not start.
+ */
+const SPARK_ERROR = 'SparkStartError';
+
+/**
+ * What the launcher prints where a cell needs no Spark.
+ */
+const SPARK_WORDS = 'Spark did not start.';
+
+/**
+ * Passes what is heard of a kernel on to those who know what it means.
+ */
+export class Watch {
+  constructor(
+    private readonly _app: JupyterFrontEnd,
+    translator: ITranslator
+  ) {
+    this._trans = translator.load(DOMAIN);
+  }
+
+  /**
+   * Take note of what happened to the kernel of a notebook.
+   *
+   * @param event - a status, a message of the kernel, or that it is another one.
+   */
+  hear(
+    panel: Widget,
+    context: ISessionContext,
+    kernel: Kernel.IKernelConnection,
+    event: unknown
+  ): void {
+    if (hasFailed(event)) {
+      this._fail(context, kernel);
+    }
+    // The notebook may have been closed meanwhile, or be given another kernel.
+    if (!panel.isDisposed && context.session?.kernel === kernel) {
+      this._modelOf(panel, context).follow(kernel, event);
+    }
+  }
+
+  private _fail(
+    context: ISessionContext,
+    kernel: Kernel.IKernelConnection
+  ): void {
+    this._doctor ??= import('./doctor').then(
+      ({ Doctor }) => new Doctor(this._app, this._trans)
+    );
+    this._doctor
+      .then(found => found.see(context, kernel))
+      .catch(error => {
+        // Perhaps the network fails just now: the next failure tries again.
+        this._doctor = null;
+        console.warn('The doctor was not loaded:', error);
+      });
+  }
+
+  private _modelOf(panel: Widget, context: ISessionContext): SparkModel {
+    let model = this._models.get(panel);
+    if (!model) {
+      const made = (model = new SparkModel());
+      this._models.set(panel, made);
+      context.kernelChanged.connect((_, { newValue }) =>
+        made.leave(newValue ?? null)
+      );
+      panel.disposed.connect(() => made.leave(null));
+      const { toolbar } = panel as Widget & { toolbar?: Toolbar };
+      if (toolbar) {
+        addTo(toolbar, new SparkIndicator(made, this._trans));
+      }
+    }
+    return model;
+  }
+
+  private readonly _trans: TranslationBundle;
+  private readonly _models = new WeakMap<Widget, SparkModel>();
+  private _doctor: Promise<Doctor> | null = null;
+}
+
+/**
+ * Put an indicator before the kernel's name, or last where the toolbar does not show that.
+ */
+function addTo(toolbar: Toolbar, indicator: SparkIndicator): void {
+  const name = 'pyspark-kernels';
+  if (!toolbar.insertBefore('kernelName', name, indicator)) {
+    toolbar.addItem(name, indicator);
+  }
+}
+
+/**
+ * Tell whether an event says that a kernel ended, or has no Spark.
+ */
+function hasFailed(event: unknown): boolean {
+  if (typeof event === 'string') {
+    return event === 'dead' || event === 'autorestarting';
+  }
+  const { content } = event as { content?: { ename?: string; text?: string } };
+  return (
+    content?.ename === SPARK_ERROR ||
+    content?.text?.startsWith(SPARK_WORDS) === true
+  );
+}
