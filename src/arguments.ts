@@ -29,6 +29,12 @@ const FIELDS: Record<keyof KernelConfig, { type: string }> = {
   carry_everything: { type: 'boolean' },
   archive_directory: { type: 'string' },
   ipython_profile: { type: 'string' },
+  queue: { type: 'string' },
+  labels: { type: 'object' },
+  proxy_user: { type: 'string' },
+  principal: { type: 'string' },
+  keytab: { type: 'string' },
+  secrets: { type: 'object' },
   conf: { type: 'object' },
   env: { type: 'object' },
   per_user: { type: 'array' }

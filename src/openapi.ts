@@ -1241,7 +1241,7 @@ export interface components {
         Compared: {
             /**
              * Field
-             * @description A field of KernelConfig, a spark.* setting, or env. and a variable.
+             * @description A field of KernelConfig, a spark.* setting, or env., labels. or secrets. and a name in it.
              */
             field: string;
             /**
@@ -1879,6 +1879,48 @@ export interface components {
              * @description The IPython profile that the notebook loads.
              */
             ipython_profile?: string;
+            /**
+             * Queue
+             * @description The queue of YARN that the kernel's applications are put into.
+             * @example analytics
+             */
+            queue?: string;
+            /**
+             * Labels
+             * @description Who pays for it, one label in a line: the name, a space, the value. YARN shows them as tags of the application, Kubernetes as labels of the pods.
+             * @default {}
+             * @example team research
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * Proxy user
+             * @description The user that Spark works as, on behalf of whoever starts the kernel. The Hadoop cluster has to allow it.
+             * @example alice
+             */
+            proxy_user?: string;
+            /**
+             * Kerberos principal
+             * @description Who Spark is to Kerberos, when it takes its tickets from a keytab. Without one it uses the ticket of whoever starts the kernel.
+             * @example me@EXAMPLE.COM
+             */
+            principal?: string;
+            /**
+             * Keytab
+             * @description The file with the principal's key. It stays where it is, and nobody else may be able to read it.
+             * @example /home/me/me.keytab
+             */
+            keytab?: string;
+            /**
+             * Secrets
+             * @description Where the kernel finds each secret when it starts, one in a line: a spark.* setting or a variable, a space, and env:NAME or file:/path. The secret itself is written nowhere.
+             * @default {}
+             * @example spark.hadoop.fs.s3a.secret.key file:/home/me/.s3-secret
+             */
+            secrets: {
+                [key: string]: string;
+            };
             /**
              * Spark settings
              * @description Any spark.* setting, one in a line: the key, a space, the value. Lines of a spark-defaults.conf can be pasted.

@@ -74,7 +74,9 @@ function editLabels(trans: TranslationBundle): Record<string, string> {
     'edit-memory': trans.__('Edit the Memory…'),
     'lower-executor': trans.__('Ask for Smaller Executors…'),
     'limit-cores': trans.__('Limit the Cores…'),
-    'set-driver-host': trans.__('Set the Driver’s Host…')
+    'set-driver-host': trans.__('Set the Driver’s Host…'),
+    'edit-keytab': trans.__('Choose Another Keytab…'),
+    'edit-proxy-user': trans.__('Change the Proxy User…')
   };
 }
 

@@ -10,18 +10,12 @@ from .catalogue import Catalogue, why_not_taken
 from .clusters import Connect, Local, Standalone, parse_master
 from .config import KernelConfig
 from .errors import FieldError, quoted
+from .identity import on_labels
 
 _EXECUTOR_FIELDS = ("executor_memory", "executor_cores", "executor_instances")
 
 _MOST_REMARKS = 20
 """On settings: nobody reads more, and to find what is like a key takes a while."""
-
-_SECRET = re.compile(
-    r"(?i)secret|passw(?:or)?d|passphrase|token|credential"
-    r"|(?:access|account|api|private|encryption)[._-]?key"
-)
-_NOT_SECRET = re.compile(r"(?i)(file|path|provider|class|enabled|expiry|renewal)s?$")
-
 
 _FOREIGN = re.compile(r"spark\.(?:jars(?:\.packages)?|plugins|(?:driver|executor)\.extraClassPath)")
 """Settings that bring code which is not Spark's, and may read settings of its own."""
@@ -41,14 +35,9 @@ def advise(config: KernelConfig, catalogue: Catalogue | None = None) -> list[Fie
     known = [] if catalogue is None else on_settings(config.conf, catalogue)
     return [
         *_on_the_master(config),
-        *_on_secrets(config),
+        *on_labels(config),
         *(FieldError("conf", message) for message in known),
     ]
-
-
-def looks_secret(name: str) -> bool:
-    """Tell whether the value of a setting or variable of this name is probably a secret."""
-    return bool(_SECRET.search(name)) and not _NOT_SECRET.search(name)
 
 
 def _on_the_master(config: KernelConfig) -> Iterator[FieldError]:
@@ -111,14 +100,3 @@ def _on_settings(settings: Mapping[str, str], catalogue: Catalogue) -> Iterator[
                 yield f"{spark} does not know {key}. Did you mean {' or '.join(alike)}?"
             elif not foreign:
                 yield f"{spark} does not know {key}. It counts only where a library reads it."
-
-
-def _on_secrets(config: KernelConfig) -> Iterator[FieldError]:
-    for field, names in (("conf", config.conf), ("env", config.env)):
-        for name in names:
-            if looks_secret(name):
-                yield FieldError(
-                    field,
-                    f"{name} looks like a secret. Everybody who may use the kernel can read it: "
-                    "set it in the server's environment or in a credential provider instead.",
-                )

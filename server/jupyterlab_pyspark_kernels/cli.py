@@ -36,15 +36,22 @@ from .service import KernelService
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 _WRONG_INPUT_STATUSES = {400, 404, 409, 413, 422}
 
-_MAPPINGS = {"conf": "KEY=VALUE", "env": "NAME=VALUE"}
 _LISTS = {"choices", "per_user"}
+_MAPPINGS = {
+    "conf": "KEY=VALUE",
+    "env": "NAME=VALUE",
+    "labels": "NAME=VALUE",
+    "secrets": "NAME=REFERENCE",
+}
 _SHORT = {
     "name": ("-k", "--kernel-name"),
     "environment": ("-e", "--venv-dir-path"),
     "master": ("--spark-master",),
     "choices": ("--choice",),
+    "labels": ("--label",),
+    "secrets": ("--secret",),
 }
-"""What the original script calls these fields."""
+"""What the original script calls these fields, and one of many is called."""
 
 _SEPARATE = {"place"}
 """Fields that have an option of their own kind."""
@@ -232,7 +239,12 @@ def _add_field(parser: argparse._ActionsContainer, name: str) -> None:
         parser.add_argument(*options, dest=name, action="append", metavar="NAME", help=text)
     elif name in _MAPPINGS:
         parser.add_argument(
-            *options, action="append", default=[], metavar=_MAPPINGS[name], help=text
+            *options,
+            dest=name,
+            action="append",
+            default=[],
+            metavar=_MAPPINGS[name],
+            help=text,
         )
     else:
         parser.add_argument(*options, dest=name, help=text)
@@ -245,8 +257,8 @@ def _config_data(options: argparse.Namespace) -> dict[str, Any]:
         for name in KernelConfig.model_fields
         if name not in _SEPARATE and name not in _MAPPINGS and getattr(options, name) is not None
     }
-    conf = {**_pairs("conf", options.conf), **options.settings}
-    return {**data, "conf": conf, "env": _pairs("env", options.env)}
+    groups = {name: _pairs(name, getattr(options, name)) for name in _MAPPINGS}
+    return {**data, **groups, "conf": {**groups["conf"], **options.settings}}
 
 
 def _pairs(field: str, texts: Sequence[str]) -> dict[str, str]:
@@ -388,21 +400,19 @@ def _merged(old: Mapping[str, Any], given: Mapping[str, Any], unset: list[str]) 
     # A setting that has a field of its own is known by either name.
     replaced = {field for field, key in CONF_KEYS.items() if key in given["conf"]}
     kept = {field: value for field, value in old.items() if field not in replaced}
-    new: dict[str, Any] = {**kept, **given}
-    for field in _MAPPINGS:
-        new[field] = {**old.get(field, {}), **given[field]}
+    groups = {field: {**old.get(field, {}), **given[field]} for field in _MAPPINGS}
+    new: dict[str, Any] = {**kept, **given, **groups}
     fields = {key: field for field, key in CONF_KEYS.items()}
     for name in unset:
         name = fields.get(name, name)
-        holders = [holder for holder in (new, new["conf"], new["env"]) if name in holder]
+        mappings = [new.get(field, {}) for field in _MAPPINGS]
+        holders = [holder for holder in (new, *mappings) if name in holder]
         if not holders:
             raise Invalid.at(
                 "", f"--unset {quoted(name)}: the kernel has no such field or setting."
             )
         for holder in holders:
             del holder[name]
-        # A group that was taken out whole is empty now.
-        new = {"conf": {}, "env": {}, **new}
     return new
 
 

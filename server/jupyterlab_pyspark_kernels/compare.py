@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from .config import KernelConfig
 
 _ADDRESS = {"name", "place"}
-_GROUPS = {"conf": "", "env": "env."}
+_GROUPS = {"conf": "", "env": "env.", "labels": "labels.", "secrets": "secrets."}
 """The fields that are many, and what stands before each name: a setting's says by itself what it
 is."""
 
@@ -20,7 +20,8 @@ class Compared(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     field: str = Field(
-        description="A field of KernelConfig, a spark.* setting, or env. and a variable."
+        description="A field of KernelConfig, a spark.* setting, or env., labels. or secrets. and "
+        "a name in it."
     )
     left: str | None = Field(description="Null when it is not set.")
     right: str | None = Field(description="Null when it is not set.")
@@ -67,5 +68,6 @@ _FIELDS = list(KernelConfig.model_fields)
 
 
 def _order(field: str) -> tuple[int, str]:
-    group = "conf" if field.startswith("spark.") else "env" if field.startswith("env.") else field
+    prefixes = ((prefix or "spark.", group) for group, prefix in _GROUPS.items())
+    group = next((group for prefix, group in prefixes if field.startswith(prefix)), field)
     return _FIELDS.index(group), field

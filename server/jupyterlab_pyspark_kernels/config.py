@@ -6,7 +6,7 @@ dialog and of the settings, the OpenAPI file, the command line's options, the Ty
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,16 +22,24 @@ from .fields import (
     EnvName,
     KernelName,
     Label,
+    LabelName,
+    LabelValue,
     MasterUrl,
     Memory,
     Minutes,
     Path,
+    Principal,
     ProfileName,
+    ProxyUser,
+    QueueName,
+    SecretName,
+    SecretReference,
     TemplateReference,
     Value,
     label_to_name,
     wrong,
 )
+from .rules import looks_secret
 
 CONF_KEYS = {
     "master": "spark.master",
@@ -40,11 +48,18 @@ CONF_KEYS = {
     "executor_cores": "spark.executor.cores",
     "executor_instances": "spark.executor.instances",
     "cores_max": "spark.cores.max",
+    "principal": "spark.kerberos.principal",
+    "keytab": "spark.kerberos.keytab",
+    "queue": "spark.yarn.queue",
 }
 """The fields that are one Spark setting each, and that setting's key."""
 
 AT_LAUNCH = "${launch."
-"""Begins what the launcher fills in, in the settings and variables of `per_user` alone."""
+"""Begins what the launcher fills in: in the settings and variables of `per_user`, in the proxy user
+and in labels, whose values could not hold it otherwise."""
+
+PER_USER_FIELDS = ("conf", "env")
+"""The fields in which `per_user` names what the launcher fills in."""
 
 
 class KernelConfig(BaseModel):
@@ -231,6 +246,68 @@ class KernelConfig(BaseModel):
             json_schema_extra={"advanced": True},
         ),
     ] = None
+    queue: Annotated[
+        QueueName | None,
+        Field(
+            title="Queue",
+            description="The queue of YARN that the kernel's applications are put into.",
+            examples=["analytics"],
+            json_schema_extra={"advanced": True, "section": "identity"},
+        ),
+    ] = None
+    labels: Annotated[
+        dict[LabelName, LabelValue],
+        Field(
+            title="Labels",
+            description="Who pays for it, one label in a line: the name, a space, the value. YARN "
+            "shows them as tags of the application, Kubernetes as labels of the pods.",
+            examples=["team research"],
+            max_length=50,
+            json_schema_extra={"advanced": True, "section": "identity"},
+        ),
+    ] = {}
+    proxy_user: Annotated[
+        ProxyUser | None,
+        Field(
+            title="Proxy user",
+            description="The user that Spark works as, on behalf of whoever starts the kernel. The "
+            "Hadoop cluster has to allow it.",
+            examples=["alice"],
+            json_schema_extra={"advanced": True, "section": "identity"},
+        ),
+    ] = None
+    principal: Annotated[
+        Principal | None,
+        Field(
+            title="Kerberos principal",
+            description="Who Spark is to Kerberos, when it takes its tickets from a keytab. "
+            "Without one it uses the ticket of whoever starts the kernel.",
+            examples=["me@EXAMPLE.COM"],
+            json_schema_extra={"advanced": True, "section": "identity"},
+        ),
+    ] = None
+    keytab: Annotated[
+        Path | None,
+        Field(
+            title="Keytab",
+            description="The file with the principal's key. It stays where it is, and nobody else "
+            "may be able to read it.",
+            examples=["/home/me/me.keytab"],
+            json_schema_extra={"advanced": True, "section": "identity"},
+        ),
+    ] = None
+    secrets: Annotated[
+        dict[SecretName, SecretReference],
+        Field(
+            title="Secrets",
+            description="Where the kernel finds each secret when it starts, one in a line: a "
+            "spark.* setting or a variable, a space, and env:NAME or file:/path. The secret itself "
+            "is written nowhere.",
+            examples=["spark.hadoop.fs.s3a.secret.key file:/home/me/.s3-secret"],
+            max_length=100,
+            json_schema_extra={"advanced": True, "section": "identity"},
+        ),
+    ] = {}
     conf: Annotated[
         dict[ConfKey, ConfValue],
         Field(
@@ -270,6 +347,7 @@ class KernelConfig(BaseModel):
         if not isinstance(data, dict):
             raise wrong("A kernel is described by a JSON object. Send one")
         given = {key: value for key, value in data.items() if value is not None}
+        _check_said_once(given)
         return _with_names(_with_known_users(with_conf_in_fields(given)))
 
     @model_validator(mode="after")
@@ -282,6 +360,18 @@ class KernelConfig(BaseModel):
                 field="idle_stop_minutes",
             )
         return self
+
+
+def _check_said_once(data: Mapping[str, Any]) -> None:
+    """Make sure that no secret is said as a setting or variable as well."""
+    for field in ("conf", "env"):
+        secrets, others = data.get("secrets"), data.get(field)
+        if isinstance(secrets, dict) and isinstance(others, dict):
+            for name in secrets.keys() & others.keys():
+                raise wrong(
+                    f"{name} is said here and in the field {field}. Remove it there",
+                    field="secrets",
+                )
 
 
 def _with_names(data: dict[str, Any]) -> dict[str, Any]:
@@ -304,7 +394,7 @@ def _with_names(data: dict[str, Any]) -> dict[str, Any]:
 
 def _with_known_users(data: dict[str, Any]) -> dict[str, Any]:
     """Drop from `per_user` what has been taken out, or is the same for everybody now."""
-    groups = [group for name in ("conf", "env") if isinstance(group := data.get(name), dict)]
+    groups = [group for name in PER_USER_FIELDS if isinstance(group := data.get(name), dict)]
     names = data.get("per_user")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return data
@@ -375,16 +465,27 @@ def _explain(detail: ErrorDetails) -> FieldError:
     field = path[0] if path else ""
     if detail["type"] == "wrong":
         context = detail["ctx"]
-        return FieldError(context.get("field", field), _sentence(path, context["message"]))
+        message = context["message"]
+        if _is_secret(path):
+            message = message.replace(quoted(detail["input"]), _NOT_QUOTED)
+        return FieldError(context.get("field", field), _sentence(path, message))
     known = KernelConfig.model_fields.get(field)
     message = _MESSAGES.get(detail["type"], detail["msg"]).format(
         title=known.title if known else field,
-        value=quoted(detail["input"]),
+        value=_NOT_QUOTED if _is_secret(path) else quoted(detail["input"]),
         field=quoted(field),
         fields=", ".join(KernelConfig.model_fields),
     )
     # An unknown field is nowhere in the form, so the message alone must name it.
     return FieldError(field if known else "", _sentence(path, message))
+
+
+_NOT_QUOTED = "The value"
+
+
+def _is_secret(path: Sequence[str]) -> bool:
+    """Tell whether what is wrong may be a secret, which no message quotes."""
+    return path[:1] == ["secrets"] or (len(path) > 1 and looks_secret(path[1]))
 
 
 def _sentence(path: list[str], message: str) -> str:

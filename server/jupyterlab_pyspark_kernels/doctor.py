@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .config import KernelConfig
 from .environments import inspect_environment
 from .idle import RELEASED, STOPPED
+from .kerberos import ticket_facts
 from .launcher import python_of, without_token
 from .render import interpreter
 from .rules import FACTS, RULES_VARIABLE, SOURCES, Finding, Rule, find, quoted_line, read_all
@@ -87,6 +88,12 @@ def diagnose(
     return [item for item in found if first[item.rule, item.cause] is item] or _unknown(sources)
 
 
+def diagnose_ticket(config: KernelConfig) -> list[Diagnosis]:
+    """Tell that the Kerberos ticket is missing which a kernel's Hadoop asks for."""
+    facts = ticket_facts(config, os.environ)
+    return diagnose(None, config=config, extra=facts) if facts else []
+
+
 def diagnose_files(config: KernelConfig, archive: str | None = None) -> list[Diagnosis]:
     """Tell what a kernel names and is not on this machine, in the words that a notebook says it in.
 
@@ -139,6 +146,8 @@ def _facts(status: Mapping[str, Any], config: KernelConfig | None) -> dict[str, 
             "python": python,
             "executor_memory": config.executor_memory or "",
             "executor_cores": str(config.executor_cores or ""),
+            "principal": config.principal or "",
+            "keytab": config.keytab or "",
             "driver_host": config.conf.get("spark.driver.host", ""),
         }
     return facts

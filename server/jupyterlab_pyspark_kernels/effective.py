@@ -17,21 +17,21 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .advice import looks_secret, on_settings
+from .advice import on_settings
 from .catalogue import Catalogue, Spark
 from .clusters import Connect, parse_master
 from .config import CONF_KEYS, KernelConfig
 from .fields import template_name
 from .files import read_small
+from .identity import labels_as_settings
 from .models import Remark
 from .render import Carried, settings
+from .rules import holds_secret, looks_secret
+from .secrecy import HIDDEN
 
 Origin: TypeAlias = Literal[
     "form", "template", "launcher", "spark-defaults.conf", "environment", "spark"
 ]
-
-HIDDEN = "*********(redacted)"
-"""As Spark's own UI writes a value that it does not show."""
 
 _FILE = "spark-defaults.conf"
 _APP_NAME = "spark.app.name"
@@ -179,7 +179,7 @@ def _said(
     yield from _by_kernel(config, carried, by_template)
     if defaults is not None:
         for key, value in defaults.settings.items():
-            shown = HIDDEN if looks_secret(key) else value
+            shown = HIDDEN if looks_secret(key) or holds_secret(key, value) else value
             yield key, Said(value=shown, origin=_FILE, place=defaults.path)
     for variable, key in _VARIABLES.items():
         mine, others = config.env.get(variable), variables.get(variable)
@@ -202,13 +202,19 @@ def _by_kernel(
         if value != without.get(key):
             place = "the packed environment"
             yield key, Said(value=value, origin="launcher", place=place)
+    for key, reference in config.secrets.items():
+        if key.startswith("spark."):
+            yield key, _by_maker(config, "secrets", reference, by_template)
+    for key, value in labels_as_settings(config).items():
+        yield key, _by_maker(config, "labels", value, by_template)
     for key, value in config.conf.items():
-        yield key, _by_maker(config, key, value, by_template)
+        shown = HIDDEN if holds_secret(key, value) else value
+        yield key, _by_maker(config, key, shown, by_template)
     for name, key in CONF_KEYS.items():
         if (amount := getattr(config, name)) is not None:
             yield key, _by_maker(config, name, str(amount), by_template)
     yield _APP_NAME, _by_maker(config, "display_name", config.display_name, by_template)
-    for key, value in settings(config.model_copy(update={"conf": {}})).items():
+    for key, value in settings(config.model_copy(update={"conf": {}, "labels": {}})).items():
         if key not in (_APP_NAME, *CONF_KEYS.values()):
             place = "so that equal text hashes equally in the driver and in every executor"
             yield key, Said(value=value, origin="launcher", place=place)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, get_args
 
-from .advice import looks_secret
 from .clusters import parse_master
 from .config import KernelConfig
 from .errors import Invalid, quoted
 from .models import Export, ExportFormat, Remark
-from .render import Carried, environment_variables, interpreter, settings, submit_args
+from .render import SECRETS, Carried, environment_variables, interpreter, settings, submit_args
+from .rules import holds_secret
+from .secrecy import GROUPS
 from .submit import SHELL
 
 FILE_KEY = "pyspark_kernel"
@@ -55,6 +56,10 @@ def export(config: KernelConfig, carried: Carried | None, form: str) -> Export:
         for field, names in secrets.items()
         for name in names
     ]
+    if config.secrets and form != "kernel":
+        names = ", ".join(config.secrets)
+        message = f"Only a kernel finds its secrets by itself. Set them anew: {names}."
+        told.append(Remark(field="secrets", message=message))
     return Export(format=form, filename=filename, text=text, remarks=[*told, *remarks])
 
 
@@ -63,9 +68,10 @@ _Secrets = Mapping[str, list[str]]
 
 
 def _without_secrets(config: KernelConfig) -> tuple[KernelConfig, _Secrets]:
-    fields = {"conf": config.conf, "env": config.env}
+    fields = {field: getattr(config, field) for field in GROUPS}
     secrets = {
-        field: [name for name in values if looks_secret(name)] for field, values in fields.items()
+        field: [name for name, value in values.items() if holds_secret(name, value)]
+        for field, values in fields.items()
     }
     kept = {
         field: {name: value for name, value in values.items() if name not in secrets[field]}
@@ -112,7 +118,11 @@ def _defaults_file(
         message="Such a file has no environment variables. They stand in its comments, as a "
         "spark-env.sh takes them.",
     )
-    return "spark-defaults.conf", "".join(f"{line}\n" for line in lines), [remark]
+    remarks = [remark]
+    if config.proxy_user is not None:
+        message = "Such a file has no proxy user. Give it to spark-submit, as --proxy-user."
+        remarks.append(Remark(field="proxy_user", message=message))
+    return "spark-defaults.conf", "".join(f"{line}\n" for line in lines), remarks
 
 
 _WRITERS: Mapping[
@@ -134,7 +144,7 @@ def _assignments(config: KernelConfig, carried: Carried | None) -> list[str]:
         f"{name}={shlex.quote(value)}"
         for name, value in variables.items()
         # An empty SPARK_HOME stays: the shell's own must not slip in.
-        if name != "PYSPARK_SUBMIT_ARGS"
+        if name not in ("PYSPARK_SUBMIT_ARGS", SECRETS)
     ]
 
 

@@ -47,6 +47,7 @@ _MANAGED_ENV = {
     "SPARK_CONNECT_MODE": "Use the field master",
     "PYSPARK_KERNELS_PER_USER": "Use the field per_user",
     "PYSPARK_KERNELS_IDLE": "Use the fields idle_release_minutes and idle_stop_minutes",
+    "PYSPARK_KERNELS_SECRETS": "Use the field secrets",
     "PYSPARK_GATEWAY_PORT": "Spark is started by the kernel itself, so remove it",
     "PYSPARK_GATEWAY_SECRET": "Spark is started by the kernel itself, so remove it",
 }
@@ -227,6 +228,95 @@ def _env_name(text: str) -> str:
     return text
 
 
+_LAUNCH = r"\$\{launch\.(?:user|uid|hub_user)\}"
+"""Stands for whoever starts the kernel; the launcher fills it in."""
+
+_LABEL_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_LABEL_PREFIX = r"(?=[a-z0-9.-]{1,253}/)[a-z0-9]+(?:[.-][a-z0-9]+)*/"
+
+
+def _principal(text: str) -> str:
+    if re.fullmatch(r"[^@\s/\\:]+(?:/[^@\s/\\:]+)?(?:@[A-Za-z0-9._-]+)?", text) is None:
+        raise wrong(
+            f"{quoted(text)} is not a Kerberos principal. Write name@REALM or name/host@REALM"
+        )
+    return _value(text)
+
+
+def _proxy_user(text: str) -> str:
+    if re.fullmatch(rf"(?![-.])(?:[A-Za-z0-9._@+/-]|{_LAUNCH}){{1,255}}", text) is None:
+        raise wrong(
+            f"{quoted(text)} is not the name of a user. Use letters, digits and ._@+-/, or "
+            "${launch.user}"
+        )
+    return text
+
+
+def _queue(text: str) -> str:
+    if re.fullmatch(r"[^\s,;'\"\\]{1,255}", text) is None:
+        raise wrong(
+            f"{quoted(text)} is not the name of a queue. Write it without spaces, commas and "
+            "quotes, such as root.analytics"
+        )
+    return _plain(text)
+
+
+def _label_name(text: str) -> str:
+    # The grammar of Kubernetes is the narrowest, so that a label is the same on every cluster.
+    if re.fullmatch(rf"(?:{_LABEL_PREFIX})?{_LABEL_PART}", text) is None:
+        raise wrong(
+            f"{quoted(text)} is not the name of a label. Use 1 to 63 letters, digits, dots, dashes "
+            "and underscores, beginning and ending with a letter or digit; a domain and a slash "
+            "may stand before it"
+        )
+    if text.startswith("spark-") or re.match(r"[a-z0-9.-]*(?:kubernetes|k8s)\.io/", text):
+        raise wrong(f"{text} is a label that Spark or Kubernetes sets. Use another name")
+    return text
+
+
+def _label_value(text: str) -> str:
+    if re.fullmatch(_LABEL_PART, re.sub(_LAUNCH, "x", text)) is None:
+        raise wrong(
+            f"{quoted(text)} is not the value of a label. Use 1 to 63 letters, digits, dots, "
+            "dashes and underscores, beginning and ending with a letter or digit"
+        )
+    return text
+
+
+_TOO_EARLY = re.compile(
+    r"spark\.(?:jars|files|archives|submit|launcher|driver\.extra|driver\.default"
+    r"|driver\.(?:memory|cores|host|port|bindAddress)|app\.name|master|executor\.(?:memory|cores|instances))\b"
+    r"|spark\..*(?:JavaOptions|java\.options)$"
+)
+"""Settings that spark-submit needs before there is a Spark, or puts on a command line."""
+
+
+def _secret_name(text: str) -> str:
+    if not text.startswith("spark."):
+        return _env_name(text)
+    if _TOO_EARLY.match(_conf_key(text)):
+        raise wrong(
+            f"{text} cannot be a secret: it is needed on a command line, where everybody on the "
+            "machine can read it. Say the secret by a variable or in a file of its own"
+        )
+    return text
+
+
+def _secret_reference(text: str) -> str:
+    if re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]{0,254}", text):
+        return text
+    path = text.removeprefix("file:")
+    # Nothing is quoted back: it may be the secret itself.
+    if path == text or not path.startswith("/") or path.startswith("//"):
+        raise wrong(
+            "This is not a reference, and is not kept. Write env:NAME for a variable of the "
+            "Jupyter server, or file:/path for a file that only you can read"
+        )
+    if ".." in path.split("/"):
+        raise wrong("The path goes through “..”. Write the file that is meant")
+    return _value(text)
+
+
 def _text(check: Callable[[str], str], **schema: Any) -> Any:
     """Make the type of a text field from its check and what a form should know of it."""
     return Annotated[str, AfterValidator(check), Field(json_schema_extra=schema or None)]
@@ -244,6 +334,13 @@ ConfKey = _text(_conf_key)
 ConfValue = _text(_conf_value)
 EnvName = _text(_env_name)
 Value = _text(_value)
+Principal = _text(_principal)
+ProxyUser = _text(_proxy_user)
+QueueName = _text(_queue)
+LabelName = _text(_label_name)
+LabelValue = _text(_label_value)
+SecretName = _text(_secret_name)
+SecretReference = _text(_secret_reference)
 Count = Annotated[
     int,
     BeforeValidator(_count),

@@ -37,6 +37,7 @@ from .clusters import Kubernetes, Yarn, parse_master
 from .config import KernelConfig
 from .doctor import Diagnosis, diagnose, read_end, read_left, site_rules
 from .effective import site_settings
+from .kerberos import ticket_state
 from .launcher import FLIGHT_VARIABLE, SparkStartError, SubmitOptions, ask, probe
 from .progress import Cancelled, Progress, Report
 from .render import Kernelspec
@@ -245,6 +246,8 @@ def fly(
     course = _Course(report, limits or Limits(), config)
     for problem in site_rules()[1]:
         report.log(problem)
+    if config is not None and (ticket := ticket_state(config, os.environ)) is not None:
+        report.log(ticket.sentence)
     try:
         _go(spec, course, packages)
     except _Failed as failure:

@@ -60,13 +60,17 @@ class Handler(APIHandler):
         self.tasks = tasks
         self._body = bytearray()
         self._told: dict[str, Any] = {}
+        # Nobody is known before `prepare`, which what is refused earlier never comes to.
+        self.current_user = None
 
     def on_finish(self) -> None:
         """Tell an audit of what changes something, also when it was refused."""
         super().on_finish()
         action = AUDITED.get((self.route, self.request.method or ""))
         if action is not None:
-            parts = dict(zip(re.findall("{([a-z]+)}", self.route), self.path_args, strict=True))
+            # Of an address that is not UTF-8 Tornado gives no parts.
+            names, given = re.findall("{([a-z]+)}", self.route), getattr(self, "path_args", ())
+            parts = dict(zip(names, given, strict=False))
             told = {**self._told, "task": parts.pop("id", self._told.get("task")), **parts}
             if action == "move":
                 told |= {f"to_{part}": self._told.get(part) for part in ("place", "name")}

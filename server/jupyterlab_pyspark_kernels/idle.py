@@ -98,8 +98,8 @@ class Idle:
 
     def bring_back(self) -> None:
         """Ask for what was given back, if anything was; Spark itself then starts beside this."""
-        if self._stage not in (RELEASED, STOPPED):
-            return
+        # Also when nothing is given back yet: it may be going at this moment, and whoever is about
+        # to use it waits, and asks for the next.
         with self._turn:
             if self._stage == RELEASED:
                 # Whoever runs the cell hears from Spark itself what is wrong with it.

@@ -18,6 +18,8 @@ from .export import FILE_KEY, FILE_VERSION, LEFT_OUT
 from .jsontext import parse_json
 from .models import Import, Remark
 from .render import HASH_SEED, LAUNCHER, UNPACKED, NotReadable, is_ours, read, read_by_hand
+from .rules import holds_secret
+from .secrecy import GROUPS
 from .submit import SHELL, Submission, parse
 
 MAX_TEXT = 256 * 1024
@@ -32,7 +34,6 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _NOT_TAKEN = {
     "--properties-file": "It is not read. Paste its lines into the Spark settings.",
     "--class": "A notebook is the program by itself.",
-    "--proxy-user": "A kernel runs as the user who starts it.",
     "--driver-cores": "It is for drivers on the cluster; a notebook's driver is its own kernel.",
     "--supervise": "It is for drivers on the cluster; a notebook's driver is its own kernel.",
 }
@@ -97,7 +98,7 @@ def _read_file(content: Mapping[str, Any]) -> tuple[dict[str, Any], list[Remark]
             "anew.",
         )
         for field, names in (left_out.items() if isinstance(left_out, dict) else ())
-        if field in ("conf", "env") and isinstance(names, list)
+        if field in GROUPS and isinstance(names, list)
         for name in names
     ]
     return {field: value for field, value in config.items() if field != "place"}, remarks
@@ -238,7 +239,7 @@ def _from_submission(submission: Submission) -> tuple[dict[str, Any], list[Remar
             )
         )
     conf = dict(submission.conf)
-    fields: dict[str, Any] = {"conf": conf}
+    fields: dict[str, Any] = {"conf": conf, "proxy_user": submission.proxy_user}
     if conf.pop(_IN_CLUSTER, "client") != "client":
         remarks.append(
             Remark(
@@ -335,8 +336,8 @@ _PLACEHOLDERS = {"display_name": "k", "environment": "/", "name": "k"}
 
 def check_draft(data: Mapping[str, Any], remarks: Sequence[Remark]) -> Import:
     """Give what of a draft is right; what is not becomes remarks, besides those there are."""
-    wrong: list[Remark] = []
     data = {field: value for field, value in data.items() if value not in (None, "")}
+    data, wrong = _with_references(data)
     while True:
         missing = {field: text for field, text in _PLACEHOLDERS.items() if field not in data}
         try:
@@ -351,11 +352,46 @@ def check_draft(data: Mapping[str, Any], remarks: Sequence[Remark]) -> Import:
         return Import(config=filled, remarks=[*remarks, *wrong])
 
 
+def _with_references(data: dict[str, Any]) -> tuple[dict[str, Any], list[Remark]]:
+    """Take the secrets out of settings and variables, and ask for them by reference.
+
+    A value that is a reference already, as people may write one there, becomes one.
+    """
+    remarks: list[Remark] = []
+    references: dict[str, Any] = {}
+    kept = dict(data)
+    for field in GROUPS:
+        values = data.get(field)
+        if not isinstance(values, dict):
+            continue
+        secrets = {
+            name: value
+            for name, value in values.items()
+            if isinstance(value, str) and holds_secret(name, value)
+        }
+        kept[field] = {name: value for name, value in values.items() if name not in secrets}
+        for name, value in secrets.items():
+            if re.match(r"env:|file:/", value):
+                references[name] = value
+                continue
+            remarks.append(
+                Remark(
+                    field="secrets",
+                    message=f"{name} looks like a secret, so its value was left out. Say under "
+                    f"Secrets where it is found: {name} env:NAME, or file:/path.",
+                )
+            )
+    given = data.get("secrets", {})
+    if references and isinstance(given, dict):
+        kept["secrets"] = {**references, **given}
+    return kept, remarks
+
+
 def _without(data: dict[str, Any], errors: list[FieldError]) -> dict[str, Any]:
     """Take out what is wrong, and of settings and variables only the wrong ones."""
     fields = {error.field for error in errors}
     kept = {field: value for field, value in data.items() if field not in fields}
-    for field in fields & {"conf", "env"}:
+    for field in fields & {*GROUPS, "secrets", "labels"}:
         values = data.get(field)
         if isinstance(values, dict):
             kept[field] = {

@@ -19,12 +19,14 @@ from .carry import check_carry, is_carried
 from .config import KernelConfig, read_config
 from .environments import DEFAULT_ROOTS, EnvironmentFinder, Found, prepare, spark_home_problem
 from .errors import Invalid, KernelError, Missing, NotAllowed, Taken, quoted
+from .identity import check_identity
 from .listing import Listing
 from .models import Kernel, KernelAddress
 from .moving import check_reach
 from .places import Place
 from .policy import Offers, Policy
 from .render import Kernelspec, NotReadable, is_ours, read
+from .secrecy import check_secrets
 
 
 class KernelSpecs(Protocol):
@@ -148,6 +150,8 @@ class Kernels:
         if old != KernelAddress(place=config.place, name=config.name):
             self._check_free(config, old)
         self._check_label(config, old)
+        check_secrets(config)
+        check_identity(config)
         check_carry(config)
         config = prepare(config, self._allowed)
         if old is not None and old.place != place.id:
@@ -157,6 +161,8 @@ class Kernels:
     def _draft(self, data: object) -> KernelConfig:
         """Check what matters to a test; a name that is taken does not."""
         config = self._admit(data)
+        check_secrets(config)
+        check_identity(config)
         check_carry(config)
         place = self._writable if is_carried(config) else self._place
         place(config.place)

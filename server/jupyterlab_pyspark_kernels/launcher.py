@@ -20,6 +20,7 @@ import pwd
 import re
 import shlex
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -29,7 +30,20 @@ import tokenize
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Match, Optional, Sequence, Set, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Match,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 from urllib.parse import urlsplit
 
 NAMES = ("spark", "sc", "sql")
@@ -37,6 +51,8 @@ COMM_TARGET = "pyspark-kernels"
 JOB_TAG = "pyspark-kernels-cell"
 OWN_DIRECTORY = f"pyspark-kernels-{os.getuid()}"
 """What the user's own Jupyter data directory has of ours."""
+SECRETS_VARIABLE = "PYSPARK_KERNELS_SECRETS"
+"""Tells where each secret is found: a JSON object of settings and variables, and references."""
 FLIGHT_VARIABLE = "PYSPARK_KERNELS_FLIGHT"
 """Is set in a flight test, which is no use of the kernel."""
 PER_USER = "PYSPARK_KERNELS_PER_USER"
@@ -60,6 +76,11 @@ _DAY_SECONDS = 24 * 60 * 60
 _CONNECT_PORT = 15002
 _WATCHED_STAGES = ("connecting", "executors", "ready", "stopped", "returning")
 """Where whoever watches Spark may say more; the others were told by somebody who knows why."""
+_CONNECT_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
+"""The variable that PySpark takes the token of Spark Connect from, since 4.0."""
+_CONNECT_TOKEN_SINCE = 4
+_SECRET_BYTES = 64 * 1024
+_LEAST_MASKED = 4
 
 
 class SparkStartError(RuntimeError):
@@ -147,6 +168,14 @@ class Status:
         """Give the last lines that Spark's JVM printed."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-_LOG_LINES:])
+
+    def mask(self, secrets: Iterable[str]) -> None:
+        """Take secrets out of the log, which a failure may have written there."""
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        masked = _masked(text, secrets)
+        if masked != text:
+            os.ftruncate(self.log_file, 0)
+            os.write(self.log_file, masked.encode())
 
     def trim_log(self) -> None:
         """Empty a log that has grown too large; the JVM appends, so nothing else is lost."""
@@ -254,7 +283,8 @@ class SparkStart:
         try:
             # Before the first cell, which may look at the variables.
             os.environ.update(filled_in(os.environ, user_facts(os.environ)))
-        except SparkStartError as error:
+        except (SparkStartError, ValueError) as error:
+            # Also of arguments that a person wrote and nobody can split.
             self._fail(error)
             self._done.set()
             return
@@ -292,9 +322,12 @@ class SparkStart:
         try:
             options = submit_options()
             self.status.update(master=without_token(options.master))
+            secrets = find_secrets(os.environ)
+            os.environ.update(secrets.variables)
             check_pyspark()
             probe(options.master)
-            objects = _connect(options, self.status) if options.remote else _start(self.status)
+            start = _connect if options.remote else _start
+            objects = start(options, secrets, self.status)
             self.objects = objects
             if self.idle is not None:
                 self.idle.begin(objects)
@@ -307,8 +340,10 @@ class SparkStart:
             _watch(self.status)
 
     def _fail(self, error: Exception) -> None:
+        known = known_secrets(os.environ)
+        self.status.mask(known)
         tail = self.status.log_tail()
-        words = redacted(describe(error, tail))
+        words = redacted(_masked(describe(error, tail), known))
         log = self.status.log.read_text(encoding="utf-8", errors="replace")
         cause = explain(words, log, self.status["master"])
         shown = f"\n\nThe last lines of {self.status.log}:\n{redacted(tail)}" if tail else ""
@@ -423,12 +458,163 @@ _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 
 """How gRPC begins, with empty settings; a server answers with its own, or ends what is not TLS."""
 
 
+class Secrets(NamedTuple):
+    """What the kernel's references led to.
+
+    Attributes:
+        settings: by their keys; they go to Spark's JVM over its own connection, as a command line
+            and a properties file could be read by others.
+        variables: of this process and of those that it starts.
+    """
+
+    settings: Dict[str, str]
+    variables: Dict[str, str]
+
+
+def find_secrets(environ: Mapping[str, str]) -> Secrets:
+    """Find the secrets that a kernel refers to.
+
+    Raises:
+        SparkStartError: when one is not where it should be; it is not quoted.
+    """
+    found = Secrets({}, {})
+    for name, reference in _references(environ).items():
+        try:
+            value = _referred_to(reference, environ)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise SparkStartError(
+                f"The secret {name} is not found at {reference}: {why}. "
+                "Put it there, and start the kernel anew."
+            ) from None
+        kind, _, place = reference.partition(":")
+        if name.endswith(".oauthToken") and kind == "file":
+            # Spark reads this file by itself, and anew when the token changes.
+            found.settings[f"{name}File"] = place
+        elif name.startswith("spark."):
+            found.settings[name] = value
+        else:
+            found.variables[name] = value
+    return found
+
+
+def _references(environ: Mapping[str, str]) -> Dict[str, str]:
+    """Read where secrets are.
+
+    Raises:
+        SparkStartError: when somebody has damaged it.
+    """
+    found: Any = None
+    with suppress(ValueError):
+        found = json.loads(environ.get(SECRETS_VARIABLE) or "{}")
+    if isinstance(found, dict) and all(isinstance(text, str) for text in found.values()):
+        return found
+    raise SparkStartError(
+        f"{SECRETS_VARIABLE} in this kernel's kernel.json is no object of names and references. "
+        "Edit the kernel, or create it anew."
+    )
+
+
+def _referred_to(reference: str, environ: Mapping[str, str]) -> str:
+    """Give what a reference leads to.
+
+    Raises:
+        OSError: when the file cannot be opened.
+        ValueError: when there is nothing, or others could have read or changed it.
+    """
+    kind, _, place = reference.partition(":")
+    if kind == "env":
+        value = environ.get(place, "")
+    elif kind == "file":
+        value = _private(place)
+    else:
+        raise ValueError("it is no reference")
+    if not value or "\0" in value:
+        raise ValueError("there is no text")
+    return value
+
+
+def _private(path: str) -> str:
+    """Read a file that this user alone can read; no link, and nothing that waits for somebody."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(path, flags), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no file")
+        if found.st_uid != os.getuid():
+            raise ValueError("the file belongs to another user")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise ValueError(f"others can read the file; run: chmod 600 {shlex.quote(path)}")
+        content = file.read(_SECRET_BYTES + 1)
+    if len(content) > _SECRET_BYTES:
+        raise ValueError("the file is larger than 64 KiB")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        # The error would quote what it is of.
+        raise ValueError("the file is not UTF-8") from None
+    # An editor ends the last line.
+    return text[:-1] if text.endswith("\n") else text
+
+
+def known_secrets(environ: Mapping[str, str]) -> List[str]:
+    """Give the secrets as far as they are found, to take them out of what is told."""
+    known = []
+    with suppress(SparkStartError):
+        for reference in _references(environ).values():
+            with suppress(OSError, ValueError):
+                known.append(_referred_to(reference, environ))
+    # Without the short ones, nothing would be left of a text; nobody can keep them secret.
+    return [secret for secret in known if len(secret) >= _LEAST_MASKED]
+
+
+def _masked(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    return text
+
+
+def _hand_over(secrets: Secrets, jvm: Any) -> None:
+    """Give Spark's JVM its secrets, and let it show none of them.
+
+    As spark-submit does with all settings: every SparkConf begins with the system's properties.
+    """
+    system = jvm.java.lang.System
+    for key, value in secrets.settings.items():
+        system.setProperty(key, value)
+    rules = _rules()
+    if rules is not None:
+        given = system.getProperty(_REDACTION) or _spark_redacts(jvm)
+        system.setProperty(_REDACTION, redaction(given, rules.NAMES_OF_SECRETS, secrets.settings))
+
+
+_REDACTION = "spark.redaction.regex"
+
+
+def _spark_redacts(jvm: Any) -> str:
+    """Give the names of secrets that Spark knows by itself."""
+    config = getattr(jvm.org.apache.spark.internal.config, "package$")
+    return str(getattr(config, "MODULE$").SECRET_REDACTION_PATTERN().defaultValueString())
+
+
+def redaction(given: str, names: str, keys: Iterable[str]) -> str:
+    """Give the expression for the names of what Spark does not show.
+
+    Hadoop's own settings lose what Spark knows them by.
+    """
+    exactly = [
+        f"^(?:spark\\.hadoop\\.|spark\\.)?{re.escape(re.sub(r'^spark[.](hadoop[.])?', '', key))}$"
+        for key in keys
+    ]
+    return "|".join(f"(?:{part})" for part in [given, names, *exactly])
+
+
 def without_token(master: str) -> str:
     """Give a master without the parameters of Spark Connect, of which one is a password."""
     return master.partition(";")[0] if master.startswith("sc://") else master
 
 
-def _start(status: Status) -> Dict[str, Any]:
+def _start(options: SubmitOptions, secrets: Secrets, status: Status) -> Dict[str, Any]:
     """Start the JVM and the session in it."""
     from pyspark import SparkContext
     from pyspark.java_gateway import launch_gateway
@@ -443,6 +629,7 @@ def _start(status: Status) -> Dict[str, Any]:
         gateway = SparkContext._gateway or launch_gateway(popen_kwargs=output)
         threading.Thread(target=_reap, args=(gateway.proc, status), daemon=True).start()
         atexit.register(stop, gateway.proc)
+        _hand_over(secrets, gateway.jvm)
         SparkContext._ensure_initialized(gateway=gateway)
     status.update(stage="connecting")
     spark = SparkSession.builder.getOrCreate()
@@ -464,12 +651,17 @@ def _start(status: Status) -> Dict[str, Any]:
     return {"spark": spark, "sc": context, "sql": spark.sql}
 
 
-def _connect(options: SubmitOptions, status: Status) -> Dict[str, Any]:
+def _connect(options: SubmitOptions, secrets: Secrets, status: Status) -> Dict[str, Any]:
     """Connect to a Spark Connect server; there is no JVM and no SparkContext here."""
+    from pyspark import __version__
     from pyspark.sql import SparkSession
 
-    builder = SparkSession.builder.remote(options.remote)
-    for key, value in options.conf.items():
+    remote = options.remote
+    token = secrets.variables.get(_CONNECT_VARIABLE)
+    if token is not None and int(__version__.partition(".")[0]) < _CONNECT_TOKEN_SINCE:
+        remote = f"{str(remote).rstrip(';/')}{';' if ';' in str(remote) else '/;'}token={token}"
+    builder = SparkSession.builder.remote(remote)
+    for key, value in {**options.conf, **secrets.settings}.items():
         # Everything else was settled when the server started.
         if key.startswith("spark.sql."):
             builder = builder.config(key, value)
@@ -622,6 +814,7 @@ def _reap(jvm: subprocess.Popen[bytes], status: Status) -> None:
         status.update(stage="stopped", executors=0, ui=None)
     else:
         words = f"Spark's JVM ended with the exit code {code}."
+        status.mask(known_secrets(os.environ))
         log = status.log.read_text(encoding="utf-8", errors="replace")
         cause = explain(words, log, status["master"])
         status.update(stage="failed", cause=cause, words=words, executors=0, ui=None)
@@ -925,13 +1118,14 @@ def filled_in(environ: Mapping[str, str], facts: Mapping[str, str]) -> Dict[str,
     """
     names = set(environ.get(PER_USER, "").split())
     changed = {name: _filled(environ[name], facts) for name in names if name in environ}
-    settings = {name for name in names if name.startswith("spark.")}
-    if settings:
+    if any(name.startswith(("spark.", "--")) for name in names):
         tokens = shlex.split(environ.get("PYSPARK_SUBMIT_ARGS", ""))
         for place, (option, token) in enumerate(zip(tokens, tokens[1:]), 1):
             key, equals, value = token.partition("=")
-            if option == "--conf" and key in settings:
+            if option == "--conf" and key in names:
                 tokens[place] = key + equals + _filled(value, facts)
+            elif option.startswith("--") and option in names:
+                tokens[place] = _filled(token, facts)
         changed["PYSPARK_SUBMIT_ARGS"] = " ".join(map(shlex.quote, tokens))
     return changed
 

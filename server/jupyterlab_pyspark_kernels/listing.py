@@ -32,6 +32,7 @@ from .render import (
     read_carried,
     render,
 )
+from .secrecy import without_secrets
 from .trust import Trust
 
 
@@ -100,7 +101,7 @@ class Listing:
         return kernel.model_copy(
             update={
                 "display_name": str(spec.get("display_name", "")),
-                "config": config.model_dump(exclude_none=True),
+                "config": without_secrets(config.model_dump(exclude_none=True)),
                 "etag": stored.etag,
                 "ours": True,
                 "created_by": created_by,
@@ -128,7 +129,7 @@ class Listing:
             return kernel
         return kernel.model_copy(
             update={
-                "config": config.model_dump(exclude_none=True),
+                "config": without_secrets(config.model_dump(exclude_none=True)),
                 "broken": self._why_broken(config),
                 "untrusted": kernel.untrusted or self._trust(place).why_not_started(spec, config),
             }

@@ -11,9 +11,17 @@ import pwd
 import stat
 from collections.abc import Iterable
 
-from .errors import shown, why
+from .errors import quoted, shown, why
 
 _ACL = "system.posix_acl_access"
+
+_DEEPEST = 200
+"""Directories and links on the way to a file. Linux follows 40 links, and nobody's directories lie
+so deep; a path that somebody made to be endless must not end what looks at it."""
+
+
+class _TooDeep(Exception):
+    """The way to a file is longer than anybody needs."""
 
 
 class Guard:
@@ -51,22 +59,35 @@ class Guard:
             a sentence, or `None` when nobody else could.
 
         """
-        return next(filter(None, (self._look(path, is_above=False)[0] for path in paths)), None)
+        return next(filter(None, map(self._who_could_change, paths)), None)
 
-    def _look(self, path: str, is_above: bool) -> tuple[str | None, str]:
+    def _who_could_change(self, path: str) -> str | None:
+        try:
+            return self._look(path, False, 0)[0]
+        except _TooDeep:
+            return f"{quoted(path)} leads through too many directories and links to be looked at."
+
+    def _look(self, path: str, is_above: bool, depth: int) -> tuple[str | None, str]:
         """Look at a file and at all that leads to it; give also where it really is."""
         key = (path, is_above)
         if key not in self._known:
             # Whoever comes here again before there is an answer goes round in circles.
             self._known[key] = f"{shown(path)} is a link that leads to itself.", path
-            self._known[key] = self._look_anew(path, is_above)
+            try:
+                self._known[key] = self._look_anew(path, is_above, depth + 1)
+            except _TooDeep:
+                # From elsewhere the way may be shorter.
+                del self._known[key]
+                raise
         return self._known[key]
 
-    def _look_anew(self, path: str, is_above: bool) -> tuple[str | None, str]:
+    def _look_anew(self, path: str, is_above: bool, depth: int) -> tuple[str | None, str]:
+        if depth > _DEEPEST:
+            raise _TooDeep
         above, name = os.path.split(path.rstrip("/"))
         if not name:
             return self._who("/", _lstat("/"), is_above), "/"
-        who, real = self._look(above, is_above=True)
+        who, real = self._look(above, True, depth)
         if who is not None or name == ".":
             return who, real
         if name == "..":
@@ -80,7 +101,7 @@ class Guard:
             target = os.readlink(here)
         except OSError as error:
             return f"{shown(here)} cannot be looked at: {why(error)}.", here
-        return self._look(os.path.join(real, target), is_above)
+        return self._look(os.path.join(real, target), is_above, depth)
 
     def _who(self, path: str, found: os.stat_result | OSError, is_above: bool) -> str | None:
         if isinstance(found, OSError):

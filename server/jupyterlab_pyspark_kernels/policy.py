@@ -20,9 +20,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from .advice import looks_secret
-from .aliases import ANYTHING, ENV, canonical, field_of, ways_in
-from .config import AT_LAUNCH, KernelConfig, read_config, with_conf_in_fields
+from .aliases import ANYTHING, GROUPS, canonical, field_of, name_of, ways_in
+from .config import AT_LAUNCH, PER_USER_FIELDS, KernelConfig, read_config, with_conf_in_fields
 from .errors import CannotBeDone, FieldError, Invalid, Locked, NotAllowed, quoted
 from .fields import template_name
 from .places import Place
@@ -45,10 +44,16 @@ _HOME = re.compile(r"/[A-Za-z0-9._@+/-]{0,254}")
 _RUNS_CODE = (
     *("LD_*", "DYLD_*", "PYTHON*", "BASH_ENV", "ENV", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS"),
     *("JDK_JAVA_OPTIONS", "SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS", "SPARK_CONF_DIR"),
+    # IPython runs what lies in its profile, and below HOME when nothing else is said.
+    *("IPYTHONDIR", "HOME", "GCONV_PATH"),
 )
 """Variables that run code, or lead to it, before the notebook's first cell."""
 
 _HARMLESS = ("PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8")
+
+
+_TOLD_BY = {"hub_user": "JUPYTERHUB_USER", "home": "HOME"}
+"""Facts that the launcher takes from variables, at least where nobody is registered."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def rules_of(template: Template, choices: Sequence[str]) -> dict[str, Rule]:
             if setting in chosen and rule.fixed != rules[setting].fixed:
                 raise Invalid.at(
                     "choices",
-                    f"{chosen[setting]} and {choice} set {_name(setting)} to different values. "
+                    f"{chosen[setting]} and {choice} set {name_of(setting)} to different values. "
                     "Choose one of them.",
                 )
             rules[setting] = rule
@@ -149,12 +154,16 @@ def apply(data: Mapping[str, Any], template: Template, identity: Identity) -> di
         value = _value(setting, rule, template, identity)
         if setting not in given and value is not None:
             _set(filled, setting, value)
-    at_launch = {setting for setting, rule in rules.items() if AT_LAUNCH in str(rule.value)}
+    at_launch = {
+        setting
+        for setting, rule in rules.items()
+        if AT_LAUNCH in str(rule.value) and field_of(setting) in PER_USER_FIELDS
+    }
     named = filled.get("per_user", [])
     if isinstance(named, list):
-        ruled = set(map(_name, rules))
+        ruled = set(map(name_of, rules))
         own = [name for name in named if not isinstance(name, str) or name not in ruled]
-        filled["per_user"] = [*own, *sorted(map(_name, at_launch))]
+        filled["per_user"] = [*own, *sorted(map(name_of, at_launch))]
     return {**filled, "template": template.reference, "choices": choices}
 
 
@@ -176,12 +185,12 @@ def _against_rules(
     identity: Identity,
 ) -> Iterator[FieldError]:
     for setting, rule in rules.items():
-        value, name = values.get(setting), _name(setting)
+        value, name = values.get(setting), name_of(setting)
         if not rule.locked:
             if value is not None and (wrong := why_not(setting, rule, value)) is not None:
                 # Whoever shows it names the field.
                 head = "" if setting in KernelConfig.model_fields else f"{name}: "
-                yield _error(setting, f"{head}{quoted(value)} {wrong}", template, rule)
+                yield _error(field_of(setting), f"{head}{quoted(value)} {wrong}", template, rule)
             continue
         wanted = _value(setting, rule, template, identity)
         if wanted is None:
@@ -192,7 +201,7 @@ def _against_rules(
             fixed = "it stays unset" if wanted is None else f"it is {quoted(wanted)}"
             said = "is left out" if value is None else f"is {quoted(value)} here"
             text = f"{name} {said}, and {fixed} in the template {quoted(template.name)}"
-            yield _error(setting, text, template, rule)
+            yield _error(field_of(setting), text, template, rule)
 
 
 def _by_other_ways(
@@ -200,58 +209,82 @@ def _by_other_ways(
 ) -> Iterator[FieldError]:
     binding = {setting: rule for setting, rule in rules.items() if _binds(rule)}
     for way in ways_in(config):
-        if (ENV + way.name if way.field == "env" else way.name) in rules:
+        if GROUPS[way.field] + way.name in rules:
             # The administrator has thought of it.
             continue
-        met = next(iter(binding), None) if way.setting == ANYTHING else way.setting
-        if met is not None and met in binding:
+        _, within, name = way.name.rpartition(" in ")
+        if within and name in rules and rules[name].locked:
+            # The administrator has written it.
+            continue
+        met = next((setting for setting in binding if _meets(way.setting, setting)), None)
+        if met is not None:
+            who = f"The secret {way.name}" if way.field == "secrets" else way.name
             text = (
-                f"{way.name} also decides {_name(met)}, which the template "
+                f"{who} also decides {name_of(met)}, which the template "
                 f"{quoted(template.name)} has settled. Leave it out"
             )
-            yield _error(ENV if way.field == "env" else "spark.", text, template, binding[met])
+            yield _error(way.field, text, template, binding[met])
+    for setting, rule in rules.items():
+        for fact, name in _TOLD_BY.items():
+            field = "env" if name in config.env else "secrets"
+            if f"{AT_LAUNCH}{fact}}}" in str(rule.value) and name in getattr(config, field):
+                text = (
+                    f"{name} also decides {name_of(setting)}, which the template "
+                    f"{quoted(template.name)} fills in for each user. Leave it out"
+                )
+                yield _error(field, text, template, rule)
+
+
+def _meets(pattern: str, setting: str) -> bool:
+    begin, anything, _ = pattern.partition(ANYTHING)
+    return setting.startswith(begin) if anything else setting == pattern
 
 
 def _unknown(
     rules: Mapping[str, Rule], config: KernelConfig, template: Template
 ) -> Iterator[FieldError]:
-    given = {"conf": list(config.conf), "env": [ENV + name for name in config.env]}
-    for group in template.file.closed:
-        for setting in given[group]:
+    closed = template.file.closed
+    for group in closed:
+        for name in getattr(config, group):
+            setting = GROUPS[group] + name
             if setting not in rules:
                 yield _error(
-                    setting,
-                    f"{_name(setting)} is none of what the template {quoted(template.name)} lets "
+                    group,
+                    f"{name} is none of what the template {quoted(template.name)} lets "
                     "set. Leave it out",
                     template,
                     Rule(),
                 )
+    for way in ways_in(config):
+        is_secret = way.field == "secrets" and way.setting != ANYTHING
+        holder = field_of(way.setting) if is_secret else "conf"
+        # What stands in conf itself was looked at; here is what Spark would read from elsewhere.
+        elsewhere = is_secret or way.setting == ANYTHING or way.name.startswith("-D")
+        known = GROUPS[way.field] + way.name in rules or way.setting in rules
+        if holder in closed and elsewhere and not known:
+            yield _error(
+                way.field,
+                f"{way.name} can set what the template {quoted(template.name)} does not name. "
+                "Leave it out",
+                template,
+                Rule(),
+            )
 
 
 def check_shared(config: KernelConfig, rules: Mapping[str, Rule]) -> list[FieldError]:
     """Tell what a kernel that others start may not bring along, unless a template says it."""
-    errors = [
+    return [
         FieldError(
-            "env",
+            field,
             f"{name} can run code in the notebooks of everybody who starts this kernel. Leave it "
             "out, or ask the administrator for a template that sets it.",
         )
-        for name in config.env
-        if ENV + name not in rules
+        for field in ("env", "secrets")
+        for name in getattr(config, field)
+        if GROUPS[field] + name not in rules
         and name not in _HARMLESS
         and any(fnmatchcase(name, pattern) for pattern in _RUNS_CODE)
     ]
-    for field, names in (("conf", config.conf), ("env", config.env)):
-        errors += [
-            FieldError(
-                field,
-                f"{name} looks like a secret, which everybody who may use the kernel could read. "
-                "Set it in the server's environment or in a credential provider instead.",
-            )
-            for name in names
-            if looks_secret(name) and (ENV + name if field == "env" else name) not in rules
-        ]
-    return errors
 
 
 def forget_governed(
@@ -305,7 +338,7 @@ def _value(setting: str, rule: Rule, template: Template, identity: Identity) -> 
     except KeyError as error:
         raise CannotBeDone.at(
             "template",
-            f"The template {quoted(template.name)} needs {error.args[0]} for {_name(setting)}, "
+            f"The template {quoted(template.name)} needs {error.args[0]} for {name_of(setting)}, "
             "which is not known here or is no plain name. Choose another template.",
         ) from None
 
@@ -316,18 +349,12 @@ def _unset(setting: str) -> Any:
     return None if field is None or field.is_required() else field.default
 
 
-def _error(setting: str, text: str, template: Template, rule: Rule) -> FieldError:
+def _error(field: str, text: str, template: Template, rule: Rule) -> FieldError:
     reason = rule.reason or template.file.reason
-    return FieldError(field_of(setting), f"{text}." + (f" {reason}" if reason else ""))
+    return FieldError(field, f"{text}." + (f" {reason}" if reason else ""))
 
 
-def _name(setting: str) -> str:
-    """Name a setting as a person writes it."""
-    return setting.removeprefix(ENV)
-
-
-_GROUPS = ("conf", "env")
-_NO_SETTINGS = {"name", "place", "template", "choices", "per_user", *_GROUPS}
+_NO_SETTINGS = {"name", "place", "template", "choices", "per_user", *GROUPS}
 
 
 def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -337,11 +364,10 @@ def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in data.items()
         if name in KernelConfig.model_fields and name not in _NO_SETTINGS and value is not None
     }
-    conf, env = (data.get(group) for group in _GROUPS)
-    if isinstance(conf, dict):
-        found.update(conf)
-    if isinstance(env, dict):
-        found.update({ENV + name: value for name, value in env.items()})
+    for field, prefix in GROUPS.items():
+        entries = data.get(field)
+        if isinstance(entries, dict):
+            found.update({f"{prefix}{name}": value for name, value in entries.items()})
     return found
 
 
@@ -359,19 +385,19 @@ def _in_fields(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _holder(data: dict[str, Any], setting: str) -> Any:
-    group = field_of(setting)
-    return data.setdefault(group, {}) if group in _GROUPS else data
+    field = field_of(setting)
+    return data.setdefault(field, {}) if field in GROUPS else data
 
 
 def _set(data: dict[str, Any], setting: str, value: Any) -> None:
     holder = _holder(data, setting)
     if isinstance(holder, dict):
         # What is no mapping is refused later, by the field's own rule.
-        holder[_name(setting)] = value
+        holder[name_of(setting)] = value
 
 
 def _remove(data: dict[str, Any], setting: str) -> None:
-    _holder(data, setting).pop(_name(setting), None)
+    _holder(data, setting).pop(name_of(setting), None)
 
 
 # --- what a form is told -----------------------------------------------------------------------
@@ -466,7 +492,7 @@ def _offered(setting: str, rule: Rule, template: Template, identity: Identity) -
     if value is None and rule.locked:
         value = _unset(setting)
     return OfferedRule(
-        setting=_name(setting),
+        setting=name_of(setting),
         field=field_of(setting),
         value=None if value is None else _text(value),
         locked=rule.locked,

@@ -16,12 +16,20 @@ from .carry import foreseen
 from .catalogue import Catalogue, Settings, Spark, ask, check_spark, kept
 from .compare import Comparison, compare
 from .config import KernelConfig, read_config
-from .doctor import Diagnosis, diagnose, diagnose_files, diagnose_unreadable, latest
+from .doctor import (
+    Diagnosis,
+    diagnose,
+    diagnose_files,
+    diagnose_ticket,
+    diagnose_unreadable,
+    latest,
+)
 from .effective import Effective, defaults_path, effective, read_defaults, site_settings
 from .environments import prepare
 from .errors import Busy, FieldError, Invalid, KernelError, NotAllowed, quoted
 from .export import export
 from .history import last_diagnoses
+from .kerberos import on_ticket
 from .kernels import Kernels
 from .models import Export, KernelAddress, Preview, Remark, Request
 from .owners import user_name
@@ -58,7 +66,9 @@ class Questions(Kernels):
             name=config.name,
             directory=str(place.kernels / config.name),
             kernel_json=spec,
-            advice=_remarks(advise(config, self._catalogue(config))),
+            advice=_remarks(
+                [*on_ticket(config, os.environ), *advise(config, self._catalogue(config))]
+            ),
         )
 
     def export(self, place_id: str, name: str, form: str) -> Export:
@@ -184,6 +194,7 @@ class Questions(Kernels):
             return diagnose_unreadable(str(error))
         carried = read_carried(stored.spec)
         found = diagnose_files(config, None if carried is None else carried.uri)
+        found += diagnose_ticket(config)
         met = _last_met(place.kernels / name, stored.etag, config)
         known = {diagnosis.rule for diagnosis in found}
         return found + [diagnosis for diagnosis in met if diagnosis.rule not in known]

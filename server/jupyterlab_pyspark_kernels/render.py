@@ -7,6 +7,7 @@ the PySpark kernels that people write by hand.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -16,9 +17,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from .clusters import parse_master
-from .config import CONF_KEYS, KernelConfig
+from .config import AT_LAUNCH, CONF_KEYS, KernelConfig
 from .errors import Invalid
-from .submit import SHELL, Submission, parse
+from .identity import labels_as_settings
+from .jsontext import parse_json
+from .submit import PROXY_USER, SHELL, Submission, parse
 
 Kernelspec = dict[str, Any]
 """The content of a kernel.json."""
@@ -41,6 +44,8 @@ IDLE_VARIABLE = "PYSPARK_KERNELS_IDLE"
 """Tells the launcher after how many idle seconds something is given back."""
 
 _IDLE_FIELDS = {"release": "idle_release_minutes", "stop": "idle_stop_minutes"}
+SECRETS = "PYSPARK_KERNELS_SECRETS"
+"""Tells the launcher where each secret is found, as JSON."""
 
 _PYSPARK_ENV = {"PYSPARK_SUBMIT_ARGS", "SPARK_HOME"}
 """Variables by which a kernel that was written by hand is known to be one of PySpark."""
@@ -116,19 +121,21 @@ def render(config: KernelConfig, created_by: str, carried: Carried | None = None
 def environment_variables(config: KernelConfig, carried: Carried | None = None) -> dict[str, str]:
     """Give the variables the kernel's process must see, byte for byte."""
     python = interpreter(config.environment)
+    secrets = {SECRETS: json.dumps(config.secrets)} if config.secrets else {}
     # Spark unpacks the archive in the folder that each executor works in.
     executor_python = f"./{UNPACKED}/bin/python" if carried else config.executor_python
     # The launcher fills in whose names stand here: for everybody anew, from the system's own list
     # of users and not from a variable.
-    per_user = {PER_USER: " ".join(config.per_user)} if config.per_user else {}
+    per_user = " ".join(_filled_in_at_launch(config))
     idle = idle_limits(config)
     return {
         # Equal text must hash equally in the driver and in every executor, or joins and
         # groupings by hash go wrong (SPARK-13330).
         HASH_SEED: "0",
         **config.env,
-        **per_user,
+        **({PER_USER: per_user} if per_user else {}),
         **({IDLE_VARIABLE: idle} if idle else {}),
+        **secrets,
         "PYSPARK_DRIVER_PYTHON": python,
         "PYSPARK_PYTHON": executor_python or python,
         "PYSPARK_SUBMIT_ARGS": submit_args(config, carried),
@@ -148,6 +155,17 @@ def _read_idle_limits(text: str) -> dict[str, int]:
     return {_IDLE_FIELDS[name]: max(1, round(int(seconds) / 60)) for name, seconds in found}
 
 
+def _filled_in_at_launch(config: KernelConfig) -> list[str]:
+    """Name the settings, variables and options that hold what the launcher fills in."""
+    names = dict.fromkeys(config.per_user)
+    if config.proxy_user is not None and AT_LAUNCH in config.proxy_user:
+        names[PROXY_USER] = None
+    for key, value in labels_as_settings(config).items():
+        if AT_LAUNCH in value:
+            names[key] = None
+    return list(names)
+
+
 def submit_args(config: KernelConfig, carried: Carried | None = None) -> str:
     """Give the text that PySpark splits, like a shell, into the arguments of spark-submit.
 
@@ -158,6 +176,8 @@ def submit_args(config: KernelConfig, carried: Carried | None = None) -> str:
     """
     option = parse_master(config.master).option
     tokens = [option, config.master]
+    if config.proxy_user is not None:
+        tokens += [PROXY_USER, config.proxy_user]
     for key, value in settings(config, carried).items():
         tokens += ["--conf", f"{key}={value}"]
     tokens.append(SHELL)
@@ -180,6 +200,7 @@ def settings(config: KernelConfig, carried: Carried | None = None) -> dict[str, 
         f"spark.executorEnv.{HASH_SEED}": config.env.get(HASH_SEED, "0"),
     }
     given = {**ours, **fields, **config.conf}
+    given |= labels_as_settings(config)
     archives = parse_master(config.master).archives
     if carried is None or archives is None:
         return given
@@ -317,6 +338,8 @@ def read_by_hand(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Submission]:
         "spark_home": values.get("SPARK_HOME", "").rstrip("/") or None,
         "executor_python": executor_python if executor_python != python else None,
         "ipython_profile": _profile(argv),
+        "proxy_user": submission.proxy_user,
+        "secrets": _read_secrets(values.get(SECRETS)),
         "conf": submission.conf,
         "env": {name: value for name, value in values.items() if name not in _WRITTEN_BY_US},
         "per_user": values.get(PER_USER, "").split(),
@@ -334,7 +357,21 @@ _WRITTEN_BY_US = {
     "PYTHONPATH",
     "PYTHONSTARTUP",
     "SPARK_HOME",
+    SECRETS,
 }
+
+
+def _read_secrets(text: str | None) -> object:
+    """Read what the launcher is told of secrets; whether it is right is checked where fields are.
+
+    Raises:
+        NotReadable: when it is no JSON.
+
+    """
+    try:
+        return None if text is None else parse_json(text.encode(), SECRETS)
+    except Invalid:
+        raise NotReadable(f"its {SECRETS} is no JSON") from None
 
 
 def _profile(argv: Iterable[str]) -> str | None:

@@ -41,11 +41,15 @@ FACTS: Mapping[str, str] = {
     "free_cores": "",
     "held_by": "none that it tells",
     "executors": "",
+    "no_ticket": "Hadoop asks for a Kerberos ticket, and there is none",
+    "expired_ticket": "The Kerberos ticket has expired",
+    "principal": "the principal",
+    "keytab": "the keytab",
 }
 """What may be known besides, as text, and what is said when it is not known.
 
 `lacks` has a line for each thing that the kernel names and that is not on this machine: `python`,
-`ipykernel`, `pyspark`, `spark_home`, `archive`.
+`ipykernel`, `pyspark`, `spark_home`, `archive`; and `no-ticket` or `expired-ticket`.
 """
 
 RULES_VARIABLE = "PYSPARK_KERNELS_RULES"
@@ -62,17 +66,39 @@ _LONGEST = 300
 _MOST = 4096
 """Characters that are looked at for what is quoted: as many as a path may have."""
 
+_NAMES = (
+    # Kubernetes has secrets that are called by name, and Kerberos renews some kind of credentials.
+    r"(?:(?<!pull)secret(?!s\.)|passw(?:or)?d|passphrase|token|(?<!renewal\.)credential"
+    r"|(?:access|account|api|private)[._-]?key)"
+)
+"""What the name of a secret holds, whatever the case."""
+
+_ONLY_ABOUT = (
+    r"(?:file|path|provider|class|enabled?|expiry|renewal|name|type|algorithm|bits|size|length"
+    r"|interval|lifetime|timeout|wait|ratio|max|count|regex|itemkey|keyref[\w.-]*)s?"
+)
+"""How a name ends that only speaks of a secret, such as `…oauthTokenFile`."""
+
+NAMES_OF_SECRETS = rf"(?i:{_NAMES}(?!.*{_ONLY_ABOUT}$))"
+"""Is found in the name of a setting or variable whose value is a secret. Java takes it as well."""
+
+_REFERENCE = re.compile(r"\$\{(?:env[.:]|system:|launch\.)[\w.-]+\}|true|false|", re.IGNORECASE)
+"""A value that is filled in later, or that is none."""
+
+_VALUE = r"""[\w.-]{0,50}["']?\s*[=:]\s*)(?:"[^"\n]*"|'[^'\n]*'|[^\s;,&]+)"""
+
 _SECRETS = (
     (re.compile(r"(?<=://)[^/\s@]+@"), "…@"),
-    # The names are those of `spark.redaction.regex`, and of the parameter of Spark Connect.
-    (
-        re.compile(
-            r"""((?:secret|password|passwd|token|access[.-]?key)[\w.-]{0,50}["']?\s*[=:]\s*)(?:"[^"\n]*"|'[^'\n]*'|[^\s;,]+)""",
-            re.IGNORECASE,
-        ),
-        r"\1…",
-    ),
+    # What only speaks of a secret is left out as well: nobody misses it in a quoted line.
+    (re.compile(f"({_NAMES}{_VALUE}", re.IGNORECASE), r"\1…"),
 )
+
+_SAYS_SECRET = re.compile(
+    rf"://[^/\s@:]*:[^/\s@]+@|({_NAMES}(?![\w.-]{{0,50}}{_ONLY_ABOUT}[\"']?\s*[=:]){_VALUE}",
+    re.IGNORECASE,
+)
+"""A value with a password inside. Whoever is named without one, as in `https://me@host`, is told to
+nobody's harm."""
 
 
 class Rule(NamedTuple):
@@ -136,6 +162,18 @@ def sentence(finding: Finding) -> str:
     """Give what a person is told: the cause, and what to do."""
     run = f" Run: {finding.command}" if finding.command else ""
     return f"{finding.cause} {finding.fix}{run}"
+
+
+def looks_secret(name: str) -> bool:
+    """Tell whether the value of a setting or variable of this name is probably a secret."""
+    return re.search(NAMES_OF_SECRETS, name) is not None
+
+
+def holds_secret(name: str, value: str) -> bool:
+    """Tell whether a setting or variable says a secret: by its name, or inside of its value."""
+    if _REFERENCE.fullmatch(value):
+        return False
+    return looks_secret(name) or _SAYS_SECRET.search(value) is not None
 
 
 def redacted(text: str) -> str:

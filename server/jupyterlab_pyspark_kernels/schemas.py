@@ -40,6 +40,10 @@ _NOT_DEFAULTS = ("display_name", "name", "choices", "per_user")
 """Fields that belong to one kernel, or to one template, and so have no default for all."""
 
 
+_OF_THE_FORM = ("advanced", "examples", "section")
+"""What of a field's schema says only how it is shown."""
+
+
 class _Plain(GenerateJsonSchema):
     """JSON Schema without null: a field that is not set is left out, in forms as in requests."""
 
@@ -84,6 +88,8 @@ def form_ui() -> Schema:
             "advanced": bool(schema.get("advanced")),
             "figures": name in ASKED_ABOUT,
         }
+        if "section" in schema:
+            options["section"] = schema["section"]
         if "examples" in schema:
             options["placeholder"] = str(schema["examples"][0])
         layout[name] = {"ui:options": options}
@@ -93,7 +99,7 @@ def form_ui() -> Schema:
 def settings_schema() -> Schema:
     """Give JupyterLab's settings schema: menu entries, and a default for each field of the form."""
     properties = {
-        name: {key: value for key, value in schema.items() if key not in ("advanced", "examples")}
+        name: {key: value for key, value in schema.items() if key not in _OF_THE_FORM}
         for name, schema in config_schema()["properties"].items()
         if name not in _NOT_DEFAULTS
     }

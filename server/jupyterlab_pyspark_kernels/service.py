@@ -329,7 +329,9 @@ class KernelService(Questions):
             of = "" if name is None else f" of {quoted(name)}"
             raise Missing.at("name", f"There is nothing to undo{of}.")
         last = max(changes, key=lambda change: change.when)
-        self._writable(last.place.id)
+        for one in self.places():
+            if one.id == last.place.id or (last.moved and one.kernels == last.moved[0]):
+                self._writable(one.id)
         with _ALONE:
             store.undo(last)
         return self.kernel(last.place.id, last.name)

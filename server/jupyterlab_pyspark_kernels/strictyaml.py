@@ -53,6 +53,11 @@ def read_yaml(content: bytes) -> Any:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}: " if mark else ""
         raise NotStrict(f"{where}it is not YAML: {error.problem or error.context}") from None
+    except NotStrict:
+        raise
+    except (ValueError, OverflowError):
+        # PyYAML makes a character of any number.
+        raise NotStrict("it is not YAML: an escape names no character") from None
     except yaml.YAMLError as error:
         # A character that YAML does not allow.
         raise NotStrict(f"it is not YAML: {str(error).splitlines()[0]}") from None

@@ -37,6 +37,9 @@ _SETTINGS = {
 }
 """Options and the settings they stand for (`SparkSubmitArguments`)."""
 
+PROXY_USER = "--proxy-user"
+"""Stands for no setting at all."""
+
 _SWITCHES = {"--supervise", "--verbose", "-v", "--help", "-h", "--version", "--usage-error"}
 _SWITCHES |= {"--load-spark-defaults"}
 """Options that take no value (`SparkSubmitOptionParser`)."""
@@ -50,12 +53,14 @@ class Submission:
         conf: the settings, whichever way they were given.
         others: the options that stand for no setting, with their values as far as they have one.
         program: what is run, with its own arguments.
+        proxy_user: the user that Spark works as, if another.
 
     """
 
     conf: dict[str, str]
     others: list[tuple[str, str | None]]
     program: list[str]
+    proxy_user: str | None = None
 
 
 def parse(arguments: Iterable[str]) -> Submission:
@@ -64,15 +69,18 @@ def parse(arguments: Iterable[str]) -> Submission:
     conf: dict[str, str] = {}
     short: dict[str, str] = {}
     others: list[tuple[str, str | None]] = []
+    proxy_user = None
     while words and words[0].startswith("-"):
         option, equals, joined = words.pop(0).partition("=")
         if option in _SWITCHES:
             others.append((option, None))
             continue
-        known = option in _SETTINGS or option in ("--conf", "-c")
+        known = option in _SETTINGS or option in ("--conf", "-c", PROXY_USER)
         value = joined if equals else _value(words, known)
         if not known:
             others.append((option, value))
+        elif option == PROXY_USER:
+            proxy_user = value
         elif option in _SETTINGS:
             short[_SETTINGS[option]] = value or ""
         else:
@@ -82,7 +90,7 @@ def parse(arguments: Iterable[str]) -> Submission:
             else:
                 others.append((option, key))
     # --conf wins over the short options, in either order (SparkSubmitArguments).
-    return Submission(_with_archives({**short, **conf}), others, words)
+    return Submission(_with_archives({**short, **conf}), others, words, proxy_user)
 
 
 def _value(words: list[str], known: bool) -> str | None:

@@ -31,10 +31,20 @@ from pydantic import (
     model_validator,
 )
 
-from .aliases import ENV, canonical
+from .aliases import GROUPS, canonical, field_of
 from .config import KernelConfig
 from .errors import quoted
-from .fields import ConfKey, ConfValue, EnvName, Value, template_name
+from .fields import (
+    ConfKey,
+    ConfValue,
+    EnvName,
+    LabelName,
+    LabelValue,
+    SecretName,
+    SecretReference,
+    Value,
+    template_name,
+)
 from .memory import parse_memory
 from .owners import Guard
 from .strictyaml import MAX_BYTES, NotStrict, read_yaml
@@ -49,8 +59,15 @@ FACTS = ("user", "uid", "home", "hub_user", "hub_server")
 LAUNCH_FACTS = ("user", "uid", "home", "hub_user")
 """What `${launch.…}` may name: facts of whoever starts the kernel, filled in by the launcher."""
 
+_AT_LAUNCH = ("conf", "env", "labels", "proxy_user")
+"""The fields whose values the launcher fills in."""
+
 _PLACEHOLDER = re.compile(r"\$(\$|\{([^}]*)\}?)")
-_NOT_RULED = {"name", "place", "template", "choices", "per_user", "conf", "env"}
+_NOT_RULED = {"name", "place", "template", "choices", "per_user", *GROUPS}
+
+_NAMES = {"conf": ConfKey, "env": EnvName, "labels": LabelName, "secrets": SecretName}
+_VALUES = {"conf": ConfValue, "env": Value, "labels": LabelValue, "secrets": SecretReference}
+"""What the names and the values in the fields of many entries have to be."""
 
 
 class _Part(BaseModel):
@@ -103,6 +120,8 @@ class Bundle(_Part):
     fields: dict[str, Scalar] = Field({}, description="Values of KernelConfig's fields.")
     conf: dict[str, Scalar] = Field({}, description="Values of spark.* settings.")
     env: dict[str, Scalar] = Field({}, description="Values of environment variables.")
+    labels: dict[str, Scalar] = Field({}, description="Values of labels.")
+    secrets: dict[str, Scalar] = Field({}, description="Where secrets are found.")
 
 
 class TemplateFile(_Part):
@@ -117,7 +136,9 @@ class TemplateFile(_Part):
     fields: dict[str, Rule] = Field({}, description="Rules for KernelConfig's fields.")
     conf: dict[str, Rule] = Field({}, description="Rules for spark.* settings.")
     env: dict[str, Rule] = Field({}, description="Rules for environment variables.")
-    closed: list[Literal["conf", "env"]] = Field(
+    labels: dict[str, Rule] = Field({}, description="Rules for labels.")
+    secrets: dict[str, Rule] = Field({}, description="Rules for where secrets are found.")
+    closed: list[Literal["conf", "env", "labels", "secrets"]] = Field(
         [], description="Where only what this template names can be set."
     )
     sizes: dict[str, Bundle] = Field({}, description="Of these, one is always chosen.")
@@ -162,6 +183,7 @@ class ClusterFile(_Part):
     spark_home: StrictStr | None = None
     conf: dict[str, Scalar] = {}
     env: dict[str, Scalar] = {}
+    secrets: dict[str, Scalar] = {}
     driver: Driver = Driver()
 
 
@@ -229,12 +251,12 @@ def read_catalog(directories: Iterable[str], administrators: Iterable[str] = ())
     contents: dict[str, FileContent] = {}
     paths: dict[str, Path] = {}
     for path in _files(directories, owners, problems):
-        if path.stem in contents:
-            problems.append(Problem(str(path), f"{paths[path.stem]} has the same name"))
+        # One that cannot be used takes its name all the same: another must not loosen its locks.
+        if (first := paths.setdefault(path.stem, path)) != path:
+            problems.append(Problem(str(path), f"{first} has the same name"))
             continue
         try:
             contents[path.stem] = read_file(path)
-            paths[path.stem] = path
         except (Broken, OSError) as error:
             problems.append(Problem(str(path), str(error)))
     clusters = {name: one for name, one in contents.items() if isinstance(one, ClusterFile)}
@@ -259,10 +281,14 @@ def read_file(path: Path) -> FileContent:
 
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
+    try:
+        # Looked at first: Python makes no file of a directory, and would leave it open.
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise Broken("it is not a file")
-        content = file.read(MAX_BYTES + 1)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            content = file.read(MAX_BYTES + 1)
+    finally:
+        os.close(fd)
     if template_name(path.stem) is None:
         raise Broken("its name may hold lower case letters, digits, dots, dashes and underscores")
     return parse(content)
@@ -355,14 +381,14 @@ def make_template(
         raise Broken(f"cluster: there is no cluster {quoted(content.cluster)} that can be used")
     if cluster is not None:
         rules.update(_cluster_rules(cluster))
-    own = _settings(content.fields, content.conf, content.env)
+    own = _settings(content.fields, _entries(content))
     if twice := rules.keys() & own.keys():
         raise Broken(f"{min(twice)}: the cluster {quoted(content.cluster)} fixes it already")
     rules.update(own)
     bundles = {
         name: {
             setting: Rule(fixed=value, reason=f"{bundle.title or name} sets it.")
-            for setting, value in _settings(bundle.fields, bundle.conf, bundle.env).items()
+            for setting, value in _settings(bundle.fields, _entries(bundle)).items()
         }
         for name, bundle in (*content.sizes.items(), *content.options.items())
     }
@@ -411,28 +437,30 @@ def _cluster_rules(cluster: ClusterFile) -> dict[str, Rule]:
         fields["spark_home"] = cluster.spark_home
     rules = {
         setting: Rule(fixed=value, reason=cluster.reason)
-        for setting, value in _settings(fields, conf, cluster.env).items()
+        for setting, value in _settings(fields, {**_entries(cluster), "conf": conf}).items()
     }
     for setting, rule in rules.items():
         _check_rule(setting, rule)
     return rules
 
 
+def _entries(part: TemplateFile | ClusterFile | Bundle) -> dict[str, Mapping[str, Any]]:
+    return {group: getattr(part, group, {}) for group in GROUPS}
+
+
 def _settings(
-    fields: Mapping[str, Any], conf: Mapping[str, Any], env: Mapping[str, Any]
+    fields: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Put what is said of fields, settings and variables under the one name of each."""
+    """Put what is said of fields, settings, variables, labels and secrets under one name each."""
     found: dict[str, Any] = {}
     for name in fields:
         if name not in KernelConfig.model_fields or name in _NOT_RULED:
             raise Broken(f"fields.{name}: it is not a field that a template can rule")
     pairs = [*fields.items()]
-    for key, value in conf.items():
-        _check_name(ConfKey, "conf", key)
-        pairs.append((canonical(key), value))
-    for name, value in env.items():
-        _check_name(EnvName, "env", name)
-        pairs.append((ENV + name, value))
+    for group, prefix in GROUPS.items():
+        for name, value in entries[group].items():
+            _check_name(_NAMES[group], group, name)
+            pairs.append((canonical(prefix + name), value))
     for setting, value in pairs:
         if setting in found:
             raise Broken(f"{setting}: it is named twice, by its field and its key or by an old key")
@@ -477,8 +505,8 @@ def _check_value(setting: str, value: Scalar) -> None:
                 f"{', '.join(known_ones)}; write $$ for $ itself"
             )
     at_launch = any(name.startswith("launch.") for name in names)
-    if at_launch and not setting.startswith((ENV, "spark.")):
-        raise Broken(f"{setting}: only conf and env can wait for the launch")
+    if at_launch and field_of(setting) not in _AT_LAUNCH:
+        raise Broken(f"{setting}: only {', '.join(_AT_LAUNCH)} can wait for the launch")
     if at_launch and "$$" in str(value):
         raise Broken(f"{setting}: a value with $$ cannot wait for the launch")
     if names:
@@ -492,10 +520,8 @@ def _check_value(setting: str, value: Scalar) -> None:
 
 @lru_cache(maxsize=64)
 def _adapter(setting: str) -> TypeAdapter[Any]:
-    if setting.startswith(ENV):
-        return TypeAdapter(Value)
-    if setting.startswith("spark."):
-        return TypeAdapter(ConfValue)
+    if (group := _VALUES.get(field_of(setting))) is not None:
+        return TypeAdapter(group)
     info = KernelConfig.model_fields[setting]
     # Its metadata hold the checks of a field whose type is not optional.
     kind: Any = info.annotation
@@ -527,7 +553,7 @@ def substituted(text: str, facts: Mapping[str, str]) -> str:
 
 def plain(setting: str, value: Scalar) -> Any:
     """Give a value as KernelConfig has it: text, but for flags and counts."""
-    if setting.startswith((ENV, "spark.")):
+    if field_of(setting) in GROUPS:
         return str(value).lower() if isinstance(value, bool) else str(value)
     if _holds(setting, bool) or (_holds(setting, int) and isinstance(value, int)):
         return value
@@ -558,9 +584,13 @@ def same(setting: str, one: Any, other: Any) -> bool:
     if _is_memory(setting):
         return amount(setting, one) == amount(setting, other)
     if setting in ("environment", "spark_home", "executor_python"):
-        first, second = (os.path.normpath(os.path.expanduser(str(path))) for path in (one, other))
-        return first == second
+        return _normal_path(str(one)) == _normal_path(str(other))
     return str(plain(setting, one)) == str(plain(setting, other))
+
+
+def _normal_path(path: str) -> str:
+    # Other homes than one's own are no path of a kernel, and asking for them may fail.
+    return os.path.normpath(os.path.expanduser(path) if path.startswith("~/") else path)
 
 
 def _is_in_order(setting: str, less: Any, more: Any) -> bool:

@@ -22,7 +22,7 @@ from .render import LAUNCHER, interpreter, is_ours
 
 _CODE_PATHS = (
     *("PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "IPYTHONDIR"),
-    *("LD_PRELOAD", "LD_LIBRARY_PATH", "SPARK_CONF_DIR", "HADOOP_CONF_DIR", "JAVA_HOME"),
+    *("PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "SPARK_CONF_DIR", "HADOOP_CONF_DIR", "JAVA_HOME"),
 )
 """Variables with paths of what a kernel's processes load."""
 

@@ -325,10 +325,14 @@ def test_a_kernel_is_promoted_and_taken_back(
 
 
 def test_a_kernel_is_exported_and_imported(
-    run: Any, environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Any, environment: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ("--spark.a=b c", "--spark.x.password=CANARY", "--env", "Y=$Z", "--cores-max", "2")
+    options = ("--spark.a=b c", "--env", "Y=$Z", "--cores-max", "2")
     run("create", "-k", "k", "-e", environment, *options)
+    older = data_dir / "kernels" / "k" / "kernel.json"
+    spec = json.loads(older.read_text())
+    spec["metadata"]["pyspark_kernels"]["config"]["conf"]["spark.x.password"] = "CANARY"
+    older.write_text(json.dumps(spec))
     for form in ("kernel", "spark-submit", "spark-defaults"):
         code, output, messages = run("export", "k", "--format", form)
         assert (code, "CANARY" in output) == (0, False)

@@ -11,7 +11,6 @@ import pytest
 from jupyterlab_pyspark_kernels.catalogue import Catalogue
 from jupyterlab_pyspark_kernels.config import KernelConfig, read_config
 from jupyterlab_pyspark_kernels.effective import (
-    HIDDEN,
     Defaults,
     EffectiveRow,
     defaults_path,
@@ -20,6 +19,7 @@ from jupyterlab_pyspark_kernels.effective import (
     read_defaults,
 )
 from jupyterlab_pyspark_kernels.render import Carried, environment_variables, settings
+from jupyterlab_pyspark_kernels.secrecy import HIDDEN
 
 TRICKY = (
     r"""

@@ -6,6 +6,7 @@ Minutes are rendered as seconds, so these tests write seconds into the kernels t
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from jupyterlab_pyspark_kernels.advice import advise
 from jupyterlab_pyspark_kernels.config import read_config
 from jupyterlab_pyspark_kernels.doctor import diagnose, read_left
 from jupyterlab_pyspark_kernels.flight import KERNEL_FILES
-from jupyterlab_pyspark_kernels.idle import read_limits
+from jupyterlab_pyspark_kernels.idle import STOPPED, Idle, read_limits
 from jupyterlab_pyspark_kernels.render import IDLE_VARIABLE, render
 
 Start = Callable[..., Any]
@@ -338,6 +339,27 @@ def test_what_was_given_back_is_not_missing(stage: str, rules: list[str]) -> Non
 def test_where_there_are_no_executors_none_are_released(master: str, fields: list[str]) -> None:
     data = {"name": "k", "environment": "/env", "master": master, "idle_release_minutes": 5}
     assert [remark.field for remark in advise(read_config(data))] == fields
+
+
+def test_who_comes_while_spark_goes_waits_for_the_next(tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    class Waiting(launcher.SparkStart):
+        def begin(self) -> None:
+            begun.set()
+
+    start = Waiting(launcher.Status(tmp_path / "kernel-x.json"))
+    start.forget()
+    idle = Idle({"stop": 1.0}, start, lambda: None)
+    with idle._turn:
+        # The watcher has seen that no cell runs, and has not yet told that Spark goes.
+        comer = threading.Thread(target=idle.bring_back, daemon=True)
+        comer.start()
+        comer.join(0.5)
+        assert comer.is_alive()
+        idle._stage = STOPPED
+    comer.join(30)
+    assert begun.is_set()
 
 
 def test_the_limits_are_read_as_they_are_rendered() -> None:

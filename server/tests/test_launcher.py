@@ -401,9 +401,11 @@ def test_a_malformed_setting_is_told(make_kernel: Make, tmp_path: Path) -> None:
         assert Path(started.status()["log"]).exists()
 
 
+@pytest.mark.parametrize("per_user", ["", "spark.app.name"])
 def test_submit_arguments_that_cannot_be_split_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, per_user: str
 ) -> None:
+    monkeypatch.setenv("PYSPARK_KERNELS_PER_USER", per_user)
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--conf 'spark.app.name=open pyspark-shell")
     start = SparkStart(Status(tmp_path / "kernel-split.json"))
     start.begin()

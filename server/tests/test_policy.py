@@ -56,8 +56,8 @@ fields:
   carry: {hidden: true}
   executor_python: {hidden: true}
 conf:
-  spark.yarn.queue: {fixed: analytics}
-  spark.kerberos.principal: {fixed: "${user}@EXAMPLE.ORG"}
+  spark.scheduler.pool: {fixed: analytics}
+  spark.kerberos.access.hadoopFileSystems: {fixed: "hdfs://nn/home/${user}"}
   spark.yarn.tags: {fixed: "team,${launch.user}"}
   spark.executor.memoryOverhead: {default: 1g, max: 2g}
   spark.sql.shuffle.partitions: {default: 200, one_of: [100, 200, 400]}
@@ -111,13 +111,15 @@ def test_a_template_fills_in_what_is_left_out() -> None:
         "executor_instances": 2,
         "cores_max": 4,
         "conf": {
-            "spark.yarn.queue": "analytics",
-            "spark.kerberos.principal": "alice@EXAMPLE.ORG",
+            "spark.scheduler.pool": "analytics",
+            "spark.kerberos.access.hadoopFileSystems": "hdfs://nn/home/alice",
             "spark.yarn.tags": "team,${launch.user}",
             "spark.executor.memoryOverhead": "1g",
             "spark.sql.shuffle.partitions": "200",
         },
         "env": {"HADOOP_USER_NAME": "${launch.user}", "TEAM": "analytics"},
+        "labels": {},
+        "secrets": {},
         "per_user": ["HADOOP_USER_NAME", "spark.yarn.tags"],
     }
 
@@ -144,11 +146,19 @@ def test_sizes_and_options() -> None:
         ({"cores_max": 9}, "cores_max", "more than 8"),
         ({"carry": True}, "carry", "“False” in the template"),
         ({"executor_memory": "3g"}, "executor_memory", "S sets it."),
-        ({"conf": {"spark.yarn.queue": "root"}}, "conf", "spark.yarn.queue is “root” here"),
+        ({"conf": {"spark.scheduler.pool": "root"}}, "conf", "spark.scheduler.pool is “root” here"),
         ({"conf": {"spark.jars.packages": "a:b:1"}}, "conf", "it stays unset"),
         ({"conf": {"spark.sql.shuffle.partitions": "300"}}, "conf", "none of: 100, 200, 400"),
-        ({"conf": {"spark.kerberos.principal": "bob@EXAMPLE.ORG"}}, "conf", "alice@EXAMPLE.ORG"),
-        ({"conf": {"spark.yarn.principal": "bob"}}, "conf", "spark.yarn.principal also decides"),
+        (
+            {"conf": {"spark.kerberos.access.hadoopFileSystems": "hdfs://nn/home/bob"}},
+            "conf",
+            "hdfs://nn/home/alice",
+        ),
+        (
+            {"conf": {"spark.yarn.access.hadoopFileSystems": "bob"}},
+            "conf",
+            "spark.yarn.access.hadoopFileSystems also decides",
+        ),
         ({"conf": {"spark.yarn.executor.memoryOverhead": "9g"}}, "conf", "also decides"),
         ({"conf": {"spark.executor.pyspark.memory": "9g"}}, "conf", "also decides executor_memory"),
         ({"conf": {"spark.memory.offHeap.size": "9g"}}, "conf", "also decides"),
@@ -156,22 +166,40 @@ def test_sizes_and_options() -> None:
         ({"conf": {"spark.dynamicAllocation.enabled": "true"}}, "conf", "executor_instances"),
         ({"conf": {"spark.hadoop.yarn.resourcemanager.address": "x:1"}}, "conf", "decides master"),
         (
-            {"conf": {"spark.driver.extraJavaOptions": "-Da=b -Dspark.yarn.queue=root"}},
+            {"conf": {"spark.driver.extraJavaOptions": "-Da=b -Dspark.scheduler.pool=root"}},
             "conf",
-            "-Dspark.yarn.queue in spark.driver.extraJavaOptions",
+            "-Dspark.scheduler.pool in spark.driver.extraJavaOptions",
         ),
         ({"conf": {"spark.driver.extraJavaOptions": "'-Dspark.executor.memory=9g'"}}, "conf", ""),
-        ({"conf": {"spark.driver.extraJavaOptions": "-Dspark.yarn.principal=x"}}, "conf", ""),
+        (
+            {"conf": {"spark.driver.extraJavaOptions": "-Dspark.yarn.access.hadoopFileSystems=x"}},
+            "conf",
+            "",
+        ),
         ({"conf": {"spark.driver.extraJavaOptions": "-Xmx9g"}}, "conf", "driver_memory"),
         ({"conf": {"spark.driver.extraJavaOptions": "@/home/me/options"}}, "conf", ""),
         ({"conf": {"spark.driver.defaultJavaOptions": "-XX:Flags=/home/me/f"}}, "conf", ""),
         ({"conf": {"spark.driver.extraJavaOptions": "-Dx='"}}, "conf", ""),
+        # What Spark and Java understand, and a shell does not.
+        ({"conf": {"spark.driver.extraJavaOptions": "-mx9g"}}, "conf", "driver_memory"),
+        ({"conf": {"spark.driver.extraJavaOptions": '"-X\\mx9g"'}}, "conf", "driver_memory"),
+        ({"conf": {"spark.driver.extraJavaOptions": "-Da=b\u2003-mx9g"}}, "conf", "driver_memory"),
+        ({"conf": {"spark.driver.extraJavaOptions": '"-D\\spark.scheduler.pool=x"'}}, "conf", ""),
+        ({"conf": {"spark.driver.extraJavaOptions": "-DHADOOP_PROXY_USER=x"}}, "conf", "HADOOP_"),
+        (
+            {"conf": {"spark.executor.extraJavaOptions": "-XX:MaxHeapSize=9g"}},
+            "conf",
+            "executor_memory",
+        ),
+        ({"conf": {"spark.executor.defaultJavaOptions": "@/home/me/options"}}, "conf", ""),
+        ({"conf": {"spark.executorEnv._JAVA_OPTIONS": "-Xmx9g"}}, "conf", "executor_memory"),
+        ({"env": {"HADOOP_PROXY_USER": "hdfs"}}, "env", "also decides HADOOP_USER_NAME"),
         ({"env": {"SPARK_EXECUTOR_MEMORY": "9g"}}, "env", "SPARK_EXECUTOR_MEMORY also decides"),
         ({"env": {"SPARK_DRIVER_MEMORY": "9g"}}, "env", ""),
         ({"env": {"SPARK_CONF_DIR": "/home/me/conf"}}, "env", ""),
         ({"env": {"HADOOP_CONF_DIR": "/home/me/conf"}}, "env", "also decides master"),
-        ({"env": {"SPARK_SUBMIT_OPTS": "-Dspark.yarn.queue=root"}}, "env", ""),
-        ({"env": {"JAVA_TOOL_OPTIONS": "-Dspark.yarn.queue=root"}}, "env", ""),
+        ({"env": {"SPARK_SUBMIT_OPTS": "-Dspark.scheduler.pool=root"}}, "env", ""),
+        ({"env": {"JAVA_TOOL_OPTIONS": "-Dspark.scheduler.pool=root"}}, "env", ""),
         ({"env": {"BASH_ENV": "/home/me/x"}}, "env", ""),
         ({"env": {"TEAM": "other"}}, "env", "TEAM is “other” here"),
         ({"env": {"HADOOP_USER_NAME": "hdfs"}}, "env", "HADOOP_USER_NAME is “hdfs” here"),
@@ -196,11 +224,11 @@ def test_what_is_settled_is_refused_by_any_way_in(
         {"env": {"PYSPARK_KERNELS_PER_USER": "spark.x"}},
         {"conf": {"spark.remote": "sc://elsewhere"}},
         {"conf": {"spark.submit.deployMode": "cluster"}},
-        {"executor_memory": "2g --conf spark.yarn.queue=root"},
+        {"executor_memory": "2g --conf spark.scheduler.pool=root"},
         {"driver_memory": "1g", "conf": {"spark.driver.memory": "9g"}},
         {"arguments": ["--properties-file", "/home/me/p"]},
-        {"conf": ["spark.yarn.queue"]},
-        {"conf": "spark.yarn.queue root"},
+        {"conf": ["spark.scheduler.pool"]},
+        {"conf": "spark.scheduler.pool root"},
         {"env": 1},
         {"per_user": "spark.x"},
     ],
@@ -231,6 +259,53 @@ def test_closed_settings() -> None:
             admitted({**LEAST, **data}, closed)
 
 
+def test_closed_settings_come_by_no_other_way() -> None:
+    closed = template(
+        "version: 1\ntitle: T\nclosed: [conf]\n"
+        "conf: {spark.driver.extraJavaOptions: {default: -Da=b}}\n"
+    )
+    data = {"template": "analytics", "name": "k", "environment": "/e"}
+    admitted(data, closed)
+    admitted({**data, "conf": {"spark.driver.extraJavaOptions": "-Da=c"}}, closed)
+    for way in (
+        {"conf": {"spark.driver.extraJavaOptions": "-Dspark.ui.port=1"}},
+        {"conf": {"spark.driver.extraJavaOptions": "@/home/me/options"}},
+        {"env": {"SPARK_CONF_DIR": "/home/me/conf"}},
+    ):
+        with pytest.raises(Locked, match="does not name"):
+            admitted({**data, **way}, closed)
+
+
+def test_what_the_administrator_writes_is_no_way_around() -> None:
+    made = template(
+        "version: 1\ntitle: T\nfields: {driver_memory: {fixed: 2g}}\n"
+        "conf: {spark.driver.extraJavaOptions: {fixed: -XX:MaxRAM=2g}}\n"
+    )
+    admitted({"template": "analytics", "name": "k", "environment": "/e"}, made)
+
+
+@pytest.mark.parametrize(
+    ("fact", "name"), [("hub_user", "JUPYTERHUB_USER"), ("home", "HOME"), ("user", None)]
+)
+def test_a_kernel_does_not_say_itself_who_starts_it(fact: str, name: str | None) -> None:
+    made = template(f"version: 1\ntitle: T\nenv: {{WHO: {{fixed: '${{launch.{fact}}}'}}}}\n")
+    data = {"template": "analytics", "name": "k", "environment": "/e"}
+    for variable in ("JUPYTERHUB_USER", "HOME"):
+        forged = {**data, "env": {variable: "bob"}}
+        if variable != name:
+            admitted(forged, made)
+            continue
+        with pytest.raises(Locked, match=f"{variable} also decides WHO"):
+            admitted(forged, made)
+
+
+def test_a_variable_that_wins_over_a_setting_is_another_way_in() -> None:
+    made = template("version: 1\ntitle: T\nconf: {spark.local.dir: {fixed: /data}}\n")
+    data = {"template": "analytics", "name": "k", "environment": "/e"}
+    with pytest.raises(Locked, match=r"SPARK_LOCAL_DIRS also decides spark\.local\.dir"):
+        admitted({**data, "env": {"SPARK_LOCAL_DIRS": "/home/me"}}, made)
+
+
 # --- any way in, generated ---------------------------------------------------------------------
 
 VALUES: dict[str, list[Any]] = {
@@ -242,8 +317,8 @@ VALUES: dict[str, list[Any]] = {
     "executor_memory": ["3g", "64g"],
     "executor_cores": [3, 64],
     "executor_instances": [3, 64],
-    "spark.yarn.queue": ["root"],
-    "spark.kerberos.principal": ["bob@EXAMPLE.ORG"],
+    "spark.scheduler.pool": ["root"],
+    "spark.kerberos.access.hadoopFileSystems": ["hdfs://nn/home/bob"],
     "spark.executor.memoryOverhead": ["3g", "9000"],
     "spark.jars.packages": ["a:b:1"],
     "env:TEAM": ["other"],
@@ -348,7 +423,7 @@ def test_what_was_admitted_is_admitted_unchanged(other: KernelConfig, choices: l
 
 
 def test_a_name_that_could_be_more_is_not_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("x' --conf 'spark.yarn.queue=root", "../root", "${HOME}", "", "a b"):
+    for name in ("x' --conf 'spark.scheduler.pool=root", "../root", "${HOME}", "", "a b"):
         identity = own_identity({"JUPYTERHUB_USER": name})
         assert "hub_user" not in identity.facts
     made = template(
@@ -372,7 +447,7 @@ def test_the_launcher_knows_the_variable_by_the_same_name() -> None:
 @given(configs(), st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12))
 def test_only_what_is_meant_is_filled_in(other: KernelConfig, user: str) -> None:
     """Whatever else is in a kernel, and whatever a user is called."""
-    data = other.model_dump(exclude_none=True)
+    data = other.model_dump(exclude_none=True, exclude={"proxy_user", "labels"})
     marked = "a ${launch.user} '${HOME}' $$"
     config = read_config(
         {
@@ -463,6 +538,74 @@ def effective_of(env: Mapping[str, str]) -> dict[str, str]:
     return dict(token.split("=", 1) for token in tokens[3:-1:2])
 
 
+IDENTITY = """
+version: 1
+title: Whose it is
+fields:
+  environment: {fixed: /e}
+  master: {fixed: yarn}
+  queue: {fixed: research}
+  proxy_user: {fixed: "${launch.user}"}
+labels:
+  team: {fixed: research}
+  who: {fixed: "${launch.user}"}
+conf: {spark.hadoop.fs.s3a.access.key: {hidden: true}}
+secrets: {spark.hadoop.fs.s3a.secret.key: {fixed: "env:S3_SECRET"}}
+closed: [secrets]
+"""
+
+
+def test_identity_labels_and_secrets_come_from_a_template() -> None:
+    config = admitted(LEAST, template(IDENTITY))
+    assert config.labels == {"team": "research", "who": "${launch.user}"}
+    assert config.secrets == {"spark.hadoop.fs.s3a.secret.key": "env:S3_SECRET"}
+    assert (config.queue, config.per_user) == ("research", [])
+    before = launched(render(config, "alice"))
+    after = {**before, **launcher.filled_in(before, {"user": "bob"})}
+    tokens = shlex.split(after["PYSPARK_SUBMIT_ARGS"])
+    assert tokens[tokens.index("--proxy-user") + 1] == "bob"
+    assert "spark.yarn.tags=team:research,who:bob" in tokens
+    assert "spark.yarn.queue=research" in tokens
+    assert admitted(config.model_dump(), template(IDENTITY)) == config
+
+
+@pytest.mark.parametrize(
+    ("data", "field", "words"),
+    [
+        ({"labels": {"team": "other"}}, "labels", "team is “other” here"),
+        ({"conf": {"spark.yarn.tags": "team:other"}}, "conf", "spark.yarn.tags also decides"),
+        (
+            {"conf": {"spark.kubernetes.executor.label.team": "other"}},
+            "conf",
+            "spark.kubernetes.executor.label.team also decides team",
+        ),
+        ({"proxy_user": "hdfs"}, "proxy_user", "“hdfs”"),
+        ({"env": {"HADOOP_PROXY_USER": "hdfs"}}, "env", "HADOOP_PROXY_USER also decides"),
+        ({"env": {"HADOOP_USER_NAME": "hdfs"}}, "env", "also decides proxy_user"),
+        (
+            {"secrets": {"spark.hadoop.fs.s3a.secret.key": "file:/home/me/mine"}},
+            "secrets",
+            "spark.hadoop.fs.s3a.secret.key is “file:/home/me/mine” here",
+        ),
+        (
+            {"secrets": {"spark.hadoop.fs.s3a.access.key": "env:MINE"}},
+            "secrets",
+            "The secret spark.hadoop.fs.s3a.access.key also decides",
+        ),
+        ({"secrets": {"SPARK_CONF_DIR": "env:MINE"}}, "secrets", "SPARK_CONF_DIR also decides"),
+        ({"secrets": {"TOKEN": "env:MINE"}}, "secrets", "TOKEN is none of what the template"),
+        ({"conf": {"spark.yarn.queue": "root"}}, "queue", "“root”"),
+    ],
+)
+def test_identity_labels_and_secrets_of_a_template_stay(
+    data: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(Locked) as refused:
+        admitted({**LEAST, **data}, template(IDENTITY))
+    assert field in {error.field for error in refused.value.errors}
+    assert words in str(refused.value)
+
+
 # --- with the disk -----------------------------------------------------------------------------
 
 
@@ -484,7 +627,7 @@ def test_the_version_of_a_template_is_kept_and_told(directory: Path) -> None:
     judge = policy(directory)
     config = judge.admit(LEAST)
     assert judge.outdated(config.template, judge.catalog()) is None
-    text = TEMPLATE.replace("queue: {fixed: analytics}", "queue: {fixed: other}")
+    text = TEMPLATE.replace("pool: {fixed: analytics}", "pool: {fixed: other}")
     (directory / "analytics.yaml").write_text(
         text.replace("executor_memory: 2g", "executor_memory: 3g")
     )
@@ -494,7 +637,7 @@ def test_the_version_of_a_template_is_kept_and_told(directory: Path) -> None:
     with pytest.raises(Locked):
         judge.admit(config.model_dump())
     edited = judge.admit({**config.model_dump(), "cores_max": 2}, before=config)
-    assert (edited.conf["spark.yarn.queue"], edited.executor_memory) == ("other", "3g")
+    assert (edited.conf["spark.scheduler.pool"], edited.executor_memory) == ("other", "3g")
     assert (edited.cores_max, edited.template) == (2, judge.admit(LEAST).template)
     with pytest.raises(Locked):
         judge.admit({**config.model_dump(), "executor_memory": "64g"}, before=config)
@@ -518,7 +661,7 @@ def test_a_copy_by_somebody_else_is_theirs(directory: Path) -> None:
     config = policy(directory).admit(LEAST)
     bob = Policy(policy(directory).administration, lambda: Identity({"user": "bob"}))
     copied = bob.admit(bob.renewed(config.model_dump()))
-    assert copied.conf["spark.kerberos.principal"] == "bob@EXAMPLE.ORG"
+    assert copied.conf["spark.kerberos.access.hadoopFileSystems"] == "hdfs://nn/home/bob"
 
 
 def test_kernels_without_a_template_can_be_forbidden(directory: Path) -> None:
@@ -562,22 +705,21 @@ def test_who_may_share(directory: Path) -> None:
     ("group", "name"),
     [
         *(("env", name) for name in ("LD_PRELOAD", "PYTHONSTARTUP", "PYTHONPATH", "BASH_ENV")),
-        *(("env", name) for name in ("JAVA_TOOL_OPTIONS", "SPARK_CONF_DIR", "AWS_SECRET_KEY")),
-        ("conf", "spark.hadoop.fs.s3a.secret.key"),
+        *(("env", name) for name in ("IPYTHONDIR", "HOME")),
+        *(("env", name) for name in ("JAVA_TOOL_OPTIONS", "SPARK_CONF_DIR")),
+        ("secrets", "LD_PRELOAD"),
     ],
 )
-def test_a_shared_kernel_brings_no_code_and_no_secrets(
-    directory: Path, group: str, name: str
-) -> None:
+def test_a_shared_kernel_brings_no_code(directory: Path, group: str, name: str) -> None:
     shared = Place(id="all", kernels=Path("/a"), shared=True, reason=None)
-    data = {"name": "k", "environment": "/e", group: {name: "CANARY"}}
+    data = {"name": "k", "environment": "/e", group: {name: "env:CANARY"}}
     config = read_config(data)
     with pytest.raises(Locked) as refused:
         Policy().check_place(config, shared)
     assert "CANARY" not in str(refused.value)
     Policy().check_place(config, shared.model_copy(update={"shared": False}))
     # An administrator may.
-    text = f"version: 1\ntitle: T\n{group}: {{{name}: {{fixed: CANARY}}}}\n"
+    text = f"version: 1\ntitle: T\n{group}: {{{name}: {{fixed: 'env:CANARY'}}}}\n"
     (directory / "allows.yaml").write_text(text)
     judge = policy(directory)
     judge.check_place(judge.admit({**data, "template": "allows"}), shared)
@@ -627,7 +769,7 @@ def test_the_command_line_keeps_to_templates(
     (directory / "analytics.yaml").write_text(text)
     assert run("create", "-k", "k", "-e", environment)[0] == 1
     code, _, messages = run(
-        "create", "-k", "k", "--template", "analytics", "--spark.yarn.queue", "x"
+        "create", "-k", "k", "--template", "analytics", "--spark.scheduler.pool", "x"
     )
     assert (code, messages.split(" ")[0]) == (1, "conf:")
     code, _, messages = run("create", "-k", "k", "--template", "analytics", "--choice", "M")

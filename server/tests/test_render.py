@@ -42,6 +42,14 @@ def configs(draw: st.DrawFn) -> KernelConfig:
         "spark_home": st.just("/opt/spark"),
         "executor_python": st.just("/usr/bin/python3"),
         "ipython_profile": WORD,
+        "queue": st.sampled_from(["default", "root.a_b-c"]),
+        "proxy_user": st.sampled_from(["alice", "${launch.user}"]),
+        "principal": st.just("me@EXAMPLE.COM"),
+        "keytab": st.just("/home/me/my key.tab"),
+        "secrets": st.dictionaries(
+            st.sampled_from(["spark.my.pin", "DB_PASSWORD"]),
+            st.sampled_from(["env:PIN", "file:/home/me/$pin it's"]),
+        ),
     }
     data: dict[str, Any] = {
         "name": "k",
@@ -94,8 +102,12 @@ def test_no_value_becomes_an_argument_of_its_own(config: KernelConfig) -> None:
     assert tokens[0] in ("--master", "--remote")
     assert tokens[1] == config.master
     assert tokens[-1] == "pyspark-shell"
-    assert set(tokens[2:-1:2]) == {"--conf"}
-    settings = dict(token.split("=", 1) for token in tokens[3:-1:2])
+    rest = tokens[2:-1]
+    if config.proxy_user is not None:
+        assert rest[:2] == ["--proxy-user", config.proxy_user]
+        rest = rest[2:]
+    assert set(rest[::2]) == {"--conf"}
+    settings = dict(token.split("=", 1) for token in rest[1::2])
     for key, value in config.conf.items():
         assert settings[key] == value
 
@@ -199,7 +211,7 @@ def test_short_options_are_settings() -> None:
     config = read_config({"name": "x", **read(spec)})
     assert config.executor_memory == "4g"
     assert config.cores_max == 4
-    assert config.conf == {"spark.yarn.queue": "q"}
+    assert (config.queue, config.conf) == ("q", {})
 
 
 def test_an_unreadable_configuration_is_refused() -> None:

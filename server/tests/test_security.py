@@ -31,15 +31,15 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.routing import PathMatches, Router, Rule, RuleRouter
 
 from jupyterlab_pyspark_kernels import launcher, store
-from jupyterlab_pyspark_kernels.advice import advise
 from jupyterlab_pyspark_kernels.area import area_path
 from jupyterlab_pyspark_kernels.config import read_config
-from jupyterlab_pyspark_kernels.errors import KernelError
+from jupyterlab_pyspark_kernels.errors import Invalid, KernelError
 from jupyterlab_pyspark_kernels.flight import KERNEL_FILES
 from jupyterlab_pyspark_kernels.handlers import NAMESPACE, RESOURCE
 from jupyterlab_pyspark_kernels.places import directory_place
 from jupyterlab_pyspark_kernels.render import interpreter, render, submit_args
 from jupyterlab_pyspark_kernels.schemas import OPENAPI_FILE, ROOT
+from jupyterlab_pyspark_kernels.secrecy import check_secrets
 
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
@@ -427,9 +427,10 @@ async def test_the_log_holds_no_values_of_a_kernel(
         "environment": str(environment),
         # Nobody listens there, so that a test of it does not start anything.
         "master": f"spark://127.0.0.1:{free_port()}",
-        "conf": {"spark.hadoop.fs.s3a.secret.key": "CANARY"},
-        "env": {"API_TOKEN": "CANARY"},
+        "conf": {"spark.my.ordinary": "CANARY"},
+        "env": {"ORDINARY": "CANARY"},
     }
+    refused = {**config, "env": {"API_TOKEN": "CANARY"}}
     created = [
         route for route in routes if route.pattern.endswith("/kernels$") and "POST" in route.verbs
     ]
@@ -443,8 +444,9 @@ async def test_the_log_holds_no_values_of_a_kernel(
     for route in routes:
         for verb in route.verbs:
             path = route.path(*(["user", "mine"] if route.groups == 2 else ["0" * 32]))
-            for body in (json.dumps(config), json.dumps({**config, "name": "other"}), "CANARY"):
-                await send(verb, path, browser, body)
+            for data in (config, {**config, "name": "other"}, refused):
+                await send(verb, path, browser, json.dumps(data))
+            await send(verb, path, browser, "CANARY")
     assert "POST" in caplog.text
     cookie = browser["Cookie"].partition("=")[2].partition(";")[0].strip('"')
     for secret in ("CANARY", cookie):
@@ -464,7 +466,7 @@ async def test_no_answer_is_a_page(routes: list[Route], send: Send, log_in: LogI
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_names_that_look_like_secrets_are_told() -> None:
+def test_values_of_names_that_look_like_secrets_are_refused() -> None:
     secrets = {"spark.hadoop.fs.s3a.secret.key": "x", "spark.ssl.keyPassword": "x"}
     plain = {"spark.hadoop.security.credential.provider.path": "x", "spark.app.id": "x"}
     config = read_config(
@@ -475,8 +477,9 @@ def test_names_that_look_like_secrets_are_told() -> None:
             "env": {"API_TOKEN": "x", "TOKEN_FILE": "x"},
         }
     )
-    told = [remark.message.split()[0] for remark in advise(config)]
-    assert told == [*secrets, "API_TOKEN"]
+    with pytest.raises(Invalid) as refused:
+        check_secrets(config)
+    assert [error.message.split()[0] for error in refused.value.errors] == [*secrets, "API_TOKEN"]
 
 
 # --- what is written ----------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from jupyterlab_pyspark_kernels.templates import (
     make_template,
     parse,
     read_catalog,
+    read_file,
     same,
     why_not,
 )
@@ -87,6 +88,8 @@ def test_words_are_what_json_takes_them_for() -> None:
         ("? [a]\n: 1\n", "a key has to be a word"),
         ("a: [1\n", "it is not YAML"),
         ("a: \x01\n", "it is not YAML"),
+        ('a: "\\UFFFFFFFF"\n', "it is not YAML"),
+        ('a: "\\U00110000"\n', "it is not YAML"),
         ("", "it is empty"),
         ("[" * (MAX_DEPTH + 1), f"nested deeper than {MAX_DEPTH}"),
         ("[" * 200_000, f"nested deeper than {MAX_DEPTH}"),
@@ -137,7 +140,10 @@ def test_yaml_that_is_not_utf_8_is_refused() -> None:
         ),
         ("conf: {spark.x: {fixed: '${HOME}'}}", "“${HOME}” is not known"),
         ("conf: {spark.x: {fixed: '${user'}}", "is not known"),
-        ("fields: {spark_home: {fixed: '/${launch.user}'}}", "only conf and env can wait"),
+        (
+            "fields: {spark_home: {fixed: '/${launch.user}'}}",
+            "only conf, env, labels, proxy_user can wait",
+        ),
         ("conf: {spark.x: {fixed: '$${launch.user}${launch.uid}'}}", "with $$ cannot wait"),
         ("sizes: {S: {fields: {executor_memory: 1g}}}", "size has to be the name of one of sizes"),
         (
@@ -183,7 +189,7 @@ def test_a_cluster_fixes_what_it_says() -> None:
     assert {setting: rule.fixed for setting, rule in template.rules.items()} == {
         "master": "yarn",
         "spark_home": "/opt/spark",
-        "spark.yarn.queue": "analytics",
+        "queue": "analytics",
         "spark.driver.host": "hub.example.org",
         "spark.driver.bindAddress": "0.0.0.0",
         "spark.driver.port": 40000,
@@ -362,3 +368,40 @@ def test_the_examples_of_the_guide_can_be_used(
 ) -> None:
     code, output, _ = run("policy", "test", path)
     assert code == 0, output
+
+
+def test_a_broken_file_keeps_its_name(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for directory, text in ((first, "fieldz: {}"), (second, "")):
+        directory.mkdir(mode=0o755)
+        (directory / "t.yaml").write_text(f"{LEAST}{text}")
+        (directory / "t.yaml").chmod(0o644)
+    catalog = read_catalog([str(first), str(second)], [ME])
+    assert catalog.templates == {}
+    assert [problem.path for problem in catalog.problems] == [
+        str(first / "t.yaml"),
+        str(second / "t.yaml"),
+    ]
+    assert read_catalog([str(second)], [ME]).templates.keys() == {"t"}
+
+
+def test_a_directory_with_the_name_of_a_file_stays_closed(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(Broken, match="not a file"):
+            read_file(tmp_path / "t.yaml")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_way_without_end_is_refused_and_spoils_no_other(tmp_path: Path) -> None:
+    (tmp_path / "file").touch(mode=0o644)
+    before: Path = tmp_path / "file"
+    for number in range(300):
+        link = tmp_path / f"link{number}"
+        link.symlink_to(before)
+        before = link
+    guard = Guard.of_user()
+    for path in (str(before), f"{tmp_path}{'/.' * 1500}/file", "/a" * 1500):
+        assert "too many directories and links" in str(guard.who_could_change([path]))
+    assert guard.who_could_change([str(tmp_path / "file"), str(tmp_path / "link9")]) is None

@@ -92,7 +92,7 @@ async def test_the_form_offers_templates(call: Call, environment: Path) -> None:
     assert rules["master"]["reason"] == "There is one cluster."
     assert rules["driver_memory"]["locked"] is False
     assert (rules["driver_memory"]["min"], rules["driver_memory"]["max"]) == ("512m", "4g")
-    assert rules["spark.kerberos.principal"]["value"] == f"{ME}@EXAMPLE.ORG"
+    assert rules["spark.kerberos.access.hadoopFileSystems"]["value"] == f"hdfs://nn/home/{ME}"
     assert rules["spark.sql.shuffle.partitions"]["one_of"] == ["100", "200", "400"]
     assert [size["name"] for size in offered["sizes"]] == ["S", "M"]
 
@@ -103,7 +103,7 @@ async def test_the_form_offers_templates(call: Call, environment: Path) -> None:
         {"executor_memory": "64g"},
         {"conf": {"spark.executor.memory": "64g"}, "executor_memory": None},
         {"conf": {"spark.yarn.executor.memoryOverhead": "64g"}},
-        {"conf": {"spark.driver.extraJavaOptions": "-Dspark.yarn.queue=root"}},
+        {"conf": {"spark.driver.extraJavaOptions": "-Dspark.scheduler.pool=root"}},
         {"env": {"SPARK_CONF_DIR": "/tmp"}},
         {"master": "yarn"},
         {"template": None},
@@ -136,11 +136,11 @@ async def test_no_move_and_no_import_goes_round_a_template(call: Call, directory
     move = {"name": "moved"}
     status, kernel = await call("POST", "kernels/user/k/move", move, **{"If-Match": kernel["etag"]})
     assert (status, kernel["outdated"]) == (201, None), kernel
-    assert kernel["config"]["conf"]["spark.yarn.queue"] == "other"
+    assert kernel["config"]["conf"]["spark.scheduler.pool"] == "other"
     _, exported = await call("GET", "kernels/user/moved/export?format=kernel")
     text = exported["text"].replace("other", "root")
     status, read = await call("POST", "import", {"text": text})
-    assert (status, read["config"]["conf"]["spark.yarn.queue"]) == (200, "root"), read
+    assert (status, read["config"]["conf"]["spark.scheduler.pool"]) == (200, "root"), read
     new = {**read["config"], "name": "imported", "display_name": "Imported"}
     status, error = await call("POST", "kernels", new)
     assert (status, error["reason"]) == (403, "locked"), error
@@ -160,7 +160,7 @@ async def test_what_comes_of_a_template_is_told_where_it_counts(call: Call) -> N
     status, found = await call("POST", "effective", config)
     assert status == 200, found
     rows = {row["key"]: (row["origin"], row["place"]) for row in found["rows"]}
-    assert rows["spark.yarn.queue"] == ("template", "the template analytics")
+    assert rows["spark.scheduler.pool"] == ("template", "the template analytics")
     assert rows["spark.executor.memory"] == ("template", "the template analytics")
     assert rows["spark.cores.max"][0] == "form"
     assert rows["spark.app.name"][0] == "form"
@@ -177,7 +177,7 @@ async def test_an_edit_follows_a_template_that_changed(call: Call, directory: Pa
         "PUT", "kernels/user/k", {**kernel["config"], "cores_max": 2}, **match
     )
     assert status == 200, kernel
-    assert (kernel["config"]["conf"]["spark.yarn.queue"], kernel["outdated"]) == ("other", None)
+    assert (kernel["config"]["conf"]["spark.scheduler.pool"], kernel["outdated"]) == ("other", None)
     file.unlink()
     _, kernel = await call("GET", "kernels/user/k")
     assert kernel["outdated"] == "Its template “analytics” is not there any longer."
@@ -190,8 +190,8 @@ async def test_an_edit_follows_a_template_that_changed(call: Call, directory: Pa
 async def test_the_audit_hears_of_all_and_no_values(
     call: Call, audit: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    secret = {"env": {"MY_PASSWORD": CANARY}, "conf": {"spark.my.password": CANARY}}
-    good = {"name": "k", "template": "analytics", **secret}
+    said = {"env": {"MINE": CANARY}, "conf": {"spark.mine": CANARY}}
+    good = {"name": "k", "template": "analytics", **said}
     _, kernel = await call("POST", "kernels", good)
     match = {"If-Match": kernel["etag"]}
     await call("PUT", "kernels/user/k", {**kernel["config"], "cores_max": 2}, **match)
@@ -216,6 +216,31 @@ async def test_the_audit_hears_of_all_and_no_values(
     assert audit[4]["to_name"] == "m"
     assert audit[0]["template"] == "analytics"
     assert CANARY not in json.dumps(audit)
+
+
+async def test_what_is_no_utf_8_is_refused_and_heard(
+    http_server_client: Any,
+    jp_base_url: str,
+    jp_auth_header: dict[str, str],
+    audit: list[dict[str, Any]],
+) -> None:
+    # Written as it is sent: `jp_fetch` would escape it once more.
+    with pytest.raises(HTTPClientError, match="400"):
+        await http_server_client.fetch(
+            f"{jp_base_url}{NAMESPACE}/kernels/user/%ff", method="DELETE", headers=jp_auth_header
+        )
+    await asyncio.sleep(0)
+    assert [(one["action"], one["outcome"]) for one in audit] == [("delete", "refused")]
+
+
+async def test_a_home_that_nobody_can_have_is_refused(call: Call) -> None:
+    _, kernel = await call("POST", "kernels", {"name": "k", "template": "analytics"})
+    for path in ("~a\0/x", "~\ud800/x"):
+        edited = {**kernel["config"], "environment": path}
+        status, answer = await call("PUT", "kernels/user/k", edited, **{"If-Match": kernel["etag"]})
+        assert (status, answer["errors"][0]["field"]) == (400, "environment")
+        status, answer = await call("POST", "environments/ready", {"environment": path})
+        assert (status, answer["errors"][0]["field"]) == (404, "environment")
 
 
 async def test_the_end_of_a_task_is_heard_as_well(call: Call, audit: list[dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from carrying import prove, site_packages, with_package
 from flights import Listener, figures
 from kernels import SHORT_LIVED, running, wait_until
-from yarn import HadoopCluster
+from yarn import PROXIED, QUEUE, HadoopCluster
 
 from jupyterlab_pyspark_kernels.cli import main
 from jupyterlab_pyspark_kernels.config import read_config
@@ -82,6 +82,45 @@ def test_a_kernel_counts_on_yarn(
         assert kernel.wait_for_stage("ready")["master"] == "yarn"
         kernel.manager.shutdown_kernel()
         wait_until(lambda: yarn.applications()["counts"]["state"] == "FINISHED")
+
+
+def test_an_application_has_its_user_its_queue_and_its_labels(
+    yarn: HadoopCluster, create: Callable[..., Path], pyspark_environment: Path, tmp_path: Path
+) -> None:
+    # What alice needs in HDFS is hers, as on any cluster.
+    yarn.shell("-mkdir", "-p", f"{yarn.files}/user/{PROXIED}")
+    yarn.shell("-chown", PROXIED, f"{yarn.files}/user/{PROXIED}")
+    options = [
+        *("--executor-instances", "1", "--proxy-user", PROXIED, "--queue", QUEUE),
+        *("--label", "team=research", "--label", "Cost-Centre=DE.42"),
+        *("--conf", "spark.yarn.tags=own"),
+    ]
+    kernels = create("billed", pyspark_environment, *options)
+    with running(kernels, "billed", tmp_path) as kernel:
+        assert kernel.value("spark.range(1000).count()") == "1000"
+        application = yarn.applications()["billed"]
+        assert (application["user"], application["queue"]) == (PROXIED, f"root.{QUEUE}")
+        tags = {"own", "team:research", "cost-centre:de.42"}
+        assert set(application["applicationTags"].split(",")) == tags
+        kernel.manager.shutdown_kernel()
+        wait_until(lambda: yarn.applications()["billed"]["state"] == "FINISHED")
+
+
+def test_a_user_whom_nobody_may_work_as_is_told(
+    create: Callable[..., Path],
+    pyspark_environment: Path,
+    run: Callable[..., tuple[int, str, str]],
+) -> None:
+    create("mallory", pyspark_environment, "--proxy-user", "mallory")
+    run("list")
+    code, printed, _ = run("test", "mallory", "--json")
+    flown = Flight.model_validate_json(printed)
+    assert code == 1
+    assert (flown.diagnoses[0].rule, flown.diagnoses[0].remedy) == (
+        "may-not-impersonate",
+        "edit-proxy-user",
+    )
+    assert "work as mallory" in flown.diagnoses[0].cause
 
 
 def test_executors_run_the_environment_that_is_carried(

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -23,6 +24,12 @@ MEMORY = 4096
 
 CORES = 8
 """Cores of the one node, whatever the machine has."""
+
+QUEUE = "analytics"
+"""A queue beside the one that applications are put into by themselves."""
+
+PROXIED = "alice"
+"""Whom others may work as."""
 
 _JAVA = (
     str(Path(os.environ["JAVA_HOME"], "bin", "java")) if "JAVA_HOME" in os.environ else "java",
@@ -164,7 +171,13 @@ def hadoop_cluster(environment: Path, jars: Path, folder: Path) -> Iterator[Hado
     cluster.conf.mkdir()
     _write(
         cluster.conf / "core-site.xml",
-        {"fs.defaultFS": cluster.files, "hadoop.tmp.dir": folder / "tmp"},
+        {
+            "fs.defaultFS": cluster.files,
+            "hadoop.tmp.dir": folder / "tmp",
+            # Whoever runs the tests may work as one other user.
+            f"hadoop.proxyuser.{getuser()}.hosts": "127.0.0.1",
+            f"hadoop.proxyuser.{getuser()}.users": PROXIED,
+        },
     )
     _write(
         cluster.conf / "hdfs-site.xml",
@@ -209,8 +222,11 @@ def hadoop_cluster(environment: Path, jars: Path, folder: Path) -> Iterator[Hado
     _write(
         cluster.conf / "capacity-scheduler.xml",
         {
-            "yarn.scheduler.capacity.root.queues": "default",
-            "yarn.scheduler.capacity.root.default.capacity": 100,
+            "yarn.scheduler.capacity.root.queues": f"default,{QUEUE}",
+            "yarn.scheduler.capacity.root.default.capacity": 50,
+            "yarn.scheduler.capacity.root.default.maximum-capacity": 100,
+            f"yarn.scheduler.capacity.root.{QUEUE}.capacity": 50,
+            f"yarn.scheduler.capacity.root.{QUEUE}.maximum-capacity": 100,
             "yarn.scheduler.capacity.maximum-am-resource-percent": 0.5,
         },
     )

@@ -105,6 +105,8 @@ describe('the fields', () => {
       'Executor memory',
       'Executor cores',
       'Available to',
+      'Queue',
+      'Secrets',
       'Kernel name',
       'Driver memory',
       'Spark settings',
@@ -119,6 +121,23 @@ describe('the fields', () => {
     expect(folded('Advanced').open).toBe(false);
     expect(input('Driver memory').closest('details')).toBe(folded('Advanced'));
     expect(input('Master').closest('details')).toBeNull();
+  });
+
+  it('of identity and cost are a part of their own', async () => {
+    await open();
+    const identity = folded('Identity and cost');
+    expect(identity.open).toBe(false);
+    expect(input('Queue').closest('details')).toBe(identity);
+    expect(input('Secrets').placeholder).toBe(
+      'DB_PASSWORD file:/home/me/.db-password'
+    );
+  });
+
+  it('of identity are shown when a command fills them in, and no others', async () => {
+    await open({ args: { secrets: { 'spark.a.password': 'env:A' } } });
+    expect(input('Secrets').value).toBe('spark.a.password env:A');
+    await waitFor(() => expect(folded('Identity and cost').open).toBe(true));
+    expect(folded('Advanced').open).toBe(false);
   });
 
   it('begin with defaults, settings and arguments, each before the last', async () => {

@@ -60,6 +60,14 @@ export const FORM: Form = {
         default: false,
         advanced: true
       },
+      queue: { type: 'string', title: 'Queue', advanced: true },
+      secrets: {
+        type: 'object',
+        title: 'Secrets',
+        additionalProperties: { type: 'string' },
+        default: {},
+        advanced: true
+      },
       conf: {
         type: 'object',
         title: 'Spark settings',
@@ -87,6 +95,8 @@ export const FORM: Form = {
       'name',
       'driver_memory',
       'carry',
+      'queue',
+      'secrets',
       'conf',
       'env'
     ],
@@ -96,6 +106,8 @@ export const FORM: Form = {
     name: { 'ui:options': { advanced: true } },
     driver_memory: { 'ui:options': { advanced: true } },
     carry: { 'ui:options': { advanced: true } },
+    queue: { 'ui:options': { advanced: true, section: 'identity' } },
+    secrets: { 'ui:options': { advanced: true, section: 'identity' } },
     conf: { 'ui:options': { advanced: true, figures: true } },
     env: { 'ui:options': { advanced: true } }
   },
@@ -161,6 +173,8 @@ export const KERNEL: Kernel = {
     per_user: [],
     carry: false,
     carry_everything: false,
+    labels: {},
+    secrets: {},
     conf: { 'spark.a': '1' },
     env: {}
   },

@@ -25,7 +25,7 @@ import {
   Paragraphs
 } from './templates';
 import { SettingsWidget } from './settings';
-import { schemaText, type Values } from './values';
+import { schemaText, type Section, sectionOf, type Values } from './values';
 import {
   CheckboxWidget,
   LinesWidget,
@@ -63,7 +63,9 @@ const REMEDIED: Record<string, string> = {
   'edit-memory': 'driver_memory',
   'lower-executor': 'executor_memory',
   'limit-cores': 'cores_max',
-  'set-driver-host': 'conf'
+  'set-driver-host': 'conf',
+  'edit-keytab': 'keytab',
+  'edit-proxy-user': 'proxy_user'
 };
 
 /**
@@ -109,9 +111,11 @@ export class KernelForm extends VDomRenderer<FormModel> {
   protected render(): JSX.Element {
     const { model } = this;
     const { trans, environments, unanswered, places, advice, writing } = model;
-    const showsAdvanced =
-      model.opensAdvanced ||
-      model.errors.some(({ field }) => model.isAdvanced(field));
+    const shows = (section: Section): boolean =>
+      model.opens(section) ||
+      model.errors.some(
+        ({ field }) => sectionOf(model.uiSchema[field]) === section
+      );
     const context: IFormContext = {
       trans,
       environments,
@@ -125,7 +129,8 @@ export class KernelForm extends VDomRenderer<FormModel> {
       catalogue: model.catalogue,
       readSettings: model.readSettings,
       figures: model.figures,
-      showsAdvanced,
+      showsIdentity: shows('identity'),
+      showsAdvanced: shows('advanced'),
       makeReady: model.makeReady,
       cancelReadying: model.cancelReadying,
       resumeReadying: model.resumeReadying

@@ -47,6 +47,19 @@ export const ENV: ISyntax = {
 };
 
 /**
+ * Labels, which are written like settings.
+ */
+export const LABELS: ISyntax = { ...CONF, example: 'team research' };
+
+/**
+ * Settings and variables, and where each is found.
+ */
+export const SECRETS: ISyntax = {
+  ...CONF,
+  example: 'DB_PASSWORD file:/home/me/.db-password'
+};
+
+/**
  * Read a text. Blank lines, and those that begin with `#`, say nothing.
  */
 export function parseLines(

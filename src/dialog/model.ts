@@ -29,6 +29,8 @@ import {
   type IConfigSchema,
   missingFields,
   schemaDefaults,
+  type Section,
+  sectionOf,
   suggestedEnvironment,
   toConfig,
   toValues,
@@ -88,12 +90,10 @@ export class FormModel extends VDomModel {
       this.stateChanged.emit();
     });
     this._values = initialValues(options, this.schema);
-    this.opensAdvanced = this._surprising(options.args ?? {});
+    this._filled = Object.keys(toValues(options.args ?? {}, this.schema));
     this._figures = new Figures(api, trans, this._emit);
     this._trial = new Trial({ api, events, trans }, this._emit);
-    this._isUnseen = Object.keys(
-      toValues(options.args ?? {}, this.schema)
-    ).some(field => this._isAskedAbout(field));
+    this._isUnseen = this._filled.some(field => this._isAskedAbout(field));
     this._askCluster();
     this._checkSoon();
   }
@@ -109,7 +109,11 @@ export class FormModel extends VDomModel {
    * Whether a command has filled in what is folded away. A link in a notebook can be a command, and
    * nobody should create what they have not seen.
    */
-  readonly opensAdvanced: boolean;
+  opens(section: Section): boolean {
+    return this._filled.some(
+      field => sectionOf(this.uiSchema[field]) === section
+    );
+  }
 
   get values(): Values {
     return this._values;
@@ -240,12 +244,6 @@ export class FormModel extends VDomModel {
    */
   readonly loadEffective = (everything: boolean): Promise<Effective> =>
     this._api.effective(this._inputs().config, everything);
-
-  isAdvanced(field: string): boolean {
-    const layout = this.uiSchema[field] as
-      { 'ui:options'?: { advanced?: boolean } } | undefined;
-    return layout?.['ui:options']?.advanced === true;
-  }
 
   /**
    * Take what stands in the inputs after one of them was changed.
@@ -595,12 +593,6 @@ export class FormModel extends VDomModel {
     return { field: field in this.schema.properties ? field : '', message };
   }
 
-  private _surprising(args: ReadonlyPartialJSONObject): boolean {
-    return Object.keys(toValues(args, this.schema)).some(field =>
-      this.isAdvanced(field)
-    );
-  }
-
   private readonly _emit = (): void => {
     if (!this.isDisposed) {
       this.stateChanged.emit();
@@ -610,6 +602,7 @@ export class FormModel extends VDomModel {
   private readonly _api: Api;
   private readonly _figures: Figures;
   private readonly _trial: Trial;
+  private readonly _filled: readonly string[];
   private readonly _events: Event.IManager;
   private readonly _catalogue: CatalogueReader;
   private readonly _check = new Debouncer(

@@ -10,7 +10,7 @@ import type { Values } from './values';
 /**
  * Fields of which a template rules single entries.
  */
-const GROUPS = ['conf', 'env'];
+const GROUPS = ['conf', 'env', 'labels', 'secrets'] as const;
 
 /**
  * Give the template that the inputs name, be it with the digest of its version.
@@ -32,7 +32,7 @@ export function chosenOf(values: Values): string[] {
 }
 
 /**
- * Give what holds with the sizes and options that are chosen, by setting.
+ * Give what holds with the sizes and options that are chosen, by field and setting.
  */
 export function rulesOf(
   offer: Offer | undefined,
@@ -46,7 +46,7 @@ export function rulesOf(
       .filter(({ name }) => chosen.includes(name))
       .flatMap(({ rules }) => rules)
   ];
-  return new Map(rules.map(rule => [rule.setting, rule]));
+  return new Map(rules.map(rule => [`${rule.field} ${rule.setting}`, rule]));
 }
 
 /**
@@ -73,7 +73,7 @@ export function settled(
     }
   }
   for (const { field, value, locked } of rulesOf(offer, made).values()) {
-    if (GROUPS.includes(field)) {
+    if ((GROUPS as readonly string[]).includes(field)) {
       // The server puts these in.
       continue;
     }
@@ -95,14 +95,21 @@ export function withoutSettled(
     template: config.template ?? '',
     choices: (config.choices ?? []).join(' ')
   };
-  const rules = rulesOf(offerOf(offers, values), values);
-  const kept = (entries: Record<string, string> = {}) =>
+  const locked = new Set(
+    [...rulesOf(offerOf(offers, values), values).values()]
+      .filter(rule => rule.locked)
+      .map(({ field, setting }) => `${field} ${setting}`)
+  );
+  const kept = (group: (typeof GROUPS)[number]) => [
+    group,
     Object.fromEntries(
-      Object.entries(entries).filter(([name]) => !rules.get(name)?.locked)
-    );
+      Object.entries(config[group] ?? {}).filter(
+        ([name]) => !locked.has(`${group} ${name}`)
+      )
+    )
+  ];
   return {
     ...(config as ReadonlyPartialJSONObject),
-    conf: kept(config.conf),
-    env: kept(config.env)
+    ...Object.fromEntries(GROUPS.map(kept))
   };
 }

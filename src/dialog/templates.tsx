@@ -18,6 +18,7 @@ import { bytesText } from '../tasks/texts';
 import type { ICatalogueView } from './catalogue';
 import { ClusterFigures } from './cluster';
 import { type IFiguresView, isAskedAbout } from './figures';
+import { type Section, sectionOf } from './values';
 
 /**
  * Begins the id of every input.
@@ -47,7 +48,8 @@ export interface IFormContext {
   readSettings: () => void;
   /** What the kernel's cluster has free. */
   figures: IFiguresView;
-  /** Whether the advanced fields are to be seen. */
+  /** Whether something in these parts is to be seen, which are folded away. */
+  showsIdentity: boolean;
   showsAdvanced: boolean;
   makeReady: (environment: string) => void;
   cancelReadying: () => void;
@@ -241,16 +243,10 @@ export function ObjectFieldTemplate(
   props: ObjectFieldTemplateProps
 ): JSX.Element {
   const { properties, uiSchema } = props;
-  const { showsAdvanced, figures, trans } =
+  const { figures, showsIdentity, showsAdvanced, trans } =
     props.formContext as unknown as IFormContext;
-  const details = React.useRef<HTMLDetailsElement>(null);
-  React.useEffect(() => {
-    if (showsAdvanced && details.current) {
-      details.current.open = true;
-    }
-  }, [showsAdvanced]);
-  const isAdvanced = (name: string): boolean =>
-    uiSchema?.[name]?.['ui:options']?.advanced === true;
+  const section = (name: string): Section | null => sectionOf(uiSchema?.[name]);
+  const isAdvanced = (name: string): boolean => section(name) !== null;
   const first = properties.filter(({ name }) => !isAdvanced(name));
   // The figures stand below the last field that they depend on.
   const asked = first.map(({ name }) => isAskedAbout(uiSchema?.[name]));
@@ -266,15 +262,45 @@ export function ObjectFieldTemplate(
         />
         {first.slice(end).map(({ content }) => content)}
       </div>
-      <details ref={details} className="jp-PySparkKernels-section">
-        <summary>{trans.__('Advanced')}</summary>
-        <div className="jp-PySparkKernels-fields">
-          {properties
-            .filter(({ name }) => isAdvanced(name))
-            .map(({ content }) => content)}
-        </div>
-      </details>
+      <Folded
+        title={trans.__('Identity and cost')}
+        fields={properties.filter(({ name }) => section(name) === 'identity')}
+        isShown={showsIdentity}
+      />
+      <Folded
+        title={trans.__('Advanced')}
+        fields={properties.filter(({ name }) => section(name) === 'advanced')}
+        isShown={showsAdvanced}
+      />
     </>
+  );
+}
+
+/**
+ * Fields that are folded away until somebody asks for them, or there is something to see.
+ */
+function Folded(props: {
+  title: string;
+  fields: ObjectFieldTemplateProps['properties'];
+  isShown: boolean;
+}): JSX.Element | null {
+  const { title, fields, isShown } = props;
+  const details = React.useRef<HTMLDetailsElement>(null);
+  React.useEffect(() => {
+    if (isShown && details.current) {
+      details.current.open = true;
+    }
+  }, [isShown]);
+  if (fields.length === 0) {
+    return null;
+  }
+  return (
+    <details ref={details} className="jp-PySparkKernels-section">
+      <summary>{title}</summary>
+      <div className="jp-PySparkKernels-fields">
+        {fields.map(({ content }) => content)}
+      </div>
+    </details>
   );
 }
 

@@ -11,7 +11,9 @@ import {
   type Entries,
   formatLines,
   type ISyntax,
-  parseLines
+  LABELS,
+  parseLines,
+  SECRETS
 } from './lines';
 
 /**
@@ -34,11 +36,35 @@ interface IFieldSchema {
   default?: unknown;
 }
 
+const SYNTAXES: Readonly<Record<string, ISyntax>> = {
+  env: ENV,
+  labels: LABELS,
+  secrets: SECRETS
+};
+
+/**
+ * The parts of the form that are folded away.
+ */
+export type Section = 'identity' | 'advanced';
+
+/**
+ * Tell in which of them a field is, by its layout; null when it is always there.
+ */
+export function sectionOf(layout: unknown): Section | null {
+  const { 'ui:options': options } = (layout ?? {}) as {
+    'ui:options'?: { advanced?: boolean; section?: string };
+  };
+  if (options?.advanced !== true) {
+    return null;
+  }
+  return options.section === 'identity' ? 'identity' : 'advanced';
+}
+
 /**
  * How the text of a field that holds names and values is written.
  */
 export function syntaxOf(field: string): ISyntax {
-  return field === 'env' ? ENV : CONF;
+  return SYNTAXES[field] ?? CONF;
 }
 
 /**

@@ -140,7 +140,7 @@ test('an environment of any path can be typed', async ({ dialog }) => {
 test('every control is reached by keyboard alone', async ({ page, dialog }) => {
   await dialog.open();
   await page.keyboard.type('By keyboard');
-  for (let steps = 0; steps < 40; steps++) {
+  for (let steps = 0; steps < 45; steps++) {
     await page.keyboard.press('Tab');
     const label = await page.evaluate(
       () => document.activeElement?.textContent ?? ''

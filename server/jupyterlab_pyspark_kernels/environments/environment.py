@@ -204,9 +204,11 @@ def examine(path: str, memory: Memory) -> Facts | None:
         `None` when there is no Python, and no environment that lost its Python.
 
     """
+    if not path.isprintable():
+        # No request could name it, and the system's list of users refuses to be asked.
+        return None
     path = os.path.normpath(os.path.expanduser(path))
-    if not os.path.isabs(path) or not path.isprintable():
-        # No request could name it.
+    if not os.path.isabs(path):
         return None
     named = interpreter(path) == path
     prefix = os.path.dirname(os.path.dirname(path)) if named else path
