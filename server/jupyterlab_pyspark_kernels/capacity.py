@@ -423,7 +423,7 @@ def _on_the_queue(demand: Demand, capacity: Capacity) -> Iterator[FieldError]:
         message = f"The queue {quoted(demand.queue)} takes no applications now"
     else:
         return
-    yield FieldError("conf", f"{message}. Set spark.yarn.queue to one of: {known}.")
+    yield FieldError("queue", f"{message}. Choose one of: {known}.")
 
 
 def _on_never(demand: Demand, capacity: Capacity) -> Iterator[FieldError]:

@@ -6,6 +6,7 @@ dialog and of the settings, the OpenAPI file, the command line's options, the Ty
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -57,6 +58,9 @@ CONF_KEYS = {
 AT_LAUNCH = "${launch."
 """Begins what the launcher fills in: in the settings and variables of `per_user`, in the proxy user
 and in labels, whose values could not hold it otherwise."""
+
+LAUNCH_FACTS = ("user", "uid", "home", "hub_user")
+"""What `${launch.…}` may name: facts of whoever starts the kernel, filled in by the launcher."""
 
 PER_USER_FIELDS = ("conf", "env")
 """The fields in which `per_user` names what the launcher fills in."""
@@ -349,6 +353,20 @@ class KernelConfig(BaseModel):
         given = {key: value for key, value in data.items() if value is not None}
         _check_said_once(given)
         return _with_names(_with_known_users(with_conf_in_fields(given)))
+
+    @model_validator(mode="after")
+    def _launch_facts_are_known(self) -> KernelConfig:
+        for group in PER_USER_FIELDS:
+            for name, value in getattr(self, group).items():
+                for fact in re.findall(r"\$\{launch\.([^}]*)\}", value):
+                    if name in self.per_user and fact not in LAUNCH_FACTS:
+                        known = ", ".join(f"${{launch.{one}}}" for one in LAUNCH_FACTS)
+                        raise wrong(
+                            f"{name} has {quoted('${launch.' + fact + '}')}, which is not known of "
+                            f"whoever starts a kernel. Use one of: {known}",
+                            field=group,
+                        )
+        return self
 
     @model_validator(mode="after")
     def _in_order(self) -> KernelConfig:

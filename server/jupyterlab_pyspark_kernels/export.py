@@ -17,7 +17,15 @@ from .clusters import parse_master
 from .config import KernelConfig
 from .errors import Invalid, quoted
 from .models import Export, ExportFormat, Remark
-from .render import SECRETS, Carried, environment_variables, interpreter, settings, submit_args
+from .render import (
+    FOR_THE_LAUNCHER,
+    Carried,
+    environment_variables,
+    filled_in_at_launch,
+    interpreter,
+    settings,
+    submit_args,
+)
 from .rules import holds_secret
 from .secrecy import GROUPS
 from .submit import SHELL
@@ -56,11 +64,25 @@ def export(config: KernelConfig, carried: Carried | None, form: str) -> Export:
         for field, names in secrets.items()
         for name in names
     ]
-    if config.secrets and form != "kernel":
+    if form != "kernel":
+        told += _only_in_kernels(config)
+    return Export(format=form, filename=filename, text=text, remarks=[*told, *remarks])
+
+
+def _only_in_kernels(config: KernelConfig) -> Iterator[Remark]:
+    """Say what nobody but a kernel's launcher does."""
+    if config.secrets:
         names = ", ".join(config.secrets)
         message = f"Only a kernel finds its secrets by itself. Set them anew: {names}."
-        told.append(Remark(field="secrets", message=message))
-    return Export(format=form, filename=filename, text=text, remarks=[*told, *remarks])
+        yield Remark(field="secrets", message=message)
+    if names := ", ".join(filled_in_at_launch(config)):
+        message = (
+            f"Only a kernel fills in ${{launch.…}} by itself. Write what is meant in: {names}."
+        )
+        yield Remark(field="per_user", message=message)
+    for field in ("idle_release_minutes", "idle_stop_minutes"):
+        if getattr(config, field) is not None:
+            yield Remark(field=field, message="Only a kernel gives back what it does not use.")
 
 
 _Secrets = Mapping[str, list[str]]
@@ -144,7 +166,7 @@ def _assignments(config: KernelConfig, carried: Carried | None) -> list[str]:
         f"{name}={shlex.quote(value)}"
         for name, value in variables.items()
         # An empty SPARK_HOME stays: the shell's own must not slip in.
-        if name not in ("PYSPARK_SUBMIT_ARGS", SECRETS)
+        if name not in {"PYSPARK_SUBMIT_ARGS", *FOR_THE_LAUNCHER}
     ]
 
 

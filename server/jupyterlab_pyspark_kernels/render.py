@@ -53,6 +53,9 @@ _PYSPARK_ENV = {"PYSPARK_SUBMIT_ARGS", "SPARK_HOME"}
 PER_USER = "PYSPARK_KERNELS_PER_USER"
 """Tells the launcher in which settings and variables it fills in who starts the kernel."""
 
+FOR_THE_LAUNCHER = {PER_USER, IDLE_VARIABLE, SECRETS}
+"""Variables that say nothing to anybody but our launcher."""
+
 MAX_SUBMIT_ARGS = 96 * 1024
 """Bytes of PYSPARK_SUBMIT_ARGS. Linux starts no process with a variable of 128 KiB (execve(2),
 MAX_ARG_STRLEN), and the JVM gets each setting with its quoting."""
@@ -126,7 +129,7 @@ def environment_variables(config: KernelConfig, carried: Carried | None = None) 
     executor_python = f"./{UNPACKED}/bin/python" if carried else config.executor_python
     # The launcher fills in whose names stand here: for everybody anew, from the system's own list
     # of users and not from a variable.
-    per_user = " ".join(_filled_in_at_launch(config))
+    per_user = " ".join(filled_in_at_launch(config))
     idle = idle_limits(config)
     return {
         # Equal text must hash equally in the driver and in every executor, or joins and
@@ -155,7 +158,7 @@ def _read_idle_limits(text: str) -> dict[str, int]:
     return {_IDLE_FIELDS[name]: max(1, round(int(seconds) / 60)) for name, seconds in found}
 
 
-def _filled_in_at_launch(config: KernelConfig) -> list[str]:
+def filled_in_at_launch(config: KernelConfig) -> list[str]:
     """Name the settings, variables and options that hold what the launcher fills in."""
     names = dict.fromkeys(config.per_user)
     if config.proxy_user is not None and AT_LAUNCH in config.proxy_user:

@@ -32,7 +32,7 @@ from pydantic import (
 )
 
 from .aliases import GROUPS, canonical, field_of
-from .config import KernelConfig
+from .config import LAUNCH_FACTS, KernelConfig
 from .errors import quoted
 from .fields import (
     ConfKey,
@@ -55,9 +55,6 @@ SUFFIXES = (".yaml", ".yml")
 
 FACTS = ("user", "uid", "home", "hub_user", "hub_server")
 """What `${…}` in a value may name: facts of whoever makes the kernel, as the server knows them."""
-
-LAUNCH_FACTS = ("user", "uid", "home", "hub_user")
-"""What `${launch.…}` may name: facts of whoever starts the kernel, filled in by the launcher."""
 
 _AT_LAUNCH = ("conf", "env", "labels", "proxy_user")
 """The fields whose values the launcher fills in."""

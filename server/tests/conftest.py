@@ -7,6 +7,7 @@ import carrying
 import pytest
 from cluster import Cluster, standalone_cluster
 from flights import LEFT_SECONDS, Fly, Listener, figures
+from hypothesis import HealthCheck, settings
 from kernels import MARKER, SHORT_LIVED, marked_processes, wait_until
 from yarn import HadoopCluster, hadoop_cluster
 
@@ -16,6 +17,13 @@ from jupyterlab_pyspark_kernels.config import read_config
 from jupyterlab_pyspark_kernels.console import Console
 from jupyterlab_pyspark_kernels.flight import Flight, Limits, fly
 from jupyterlab_pyspark_kernels.render import Carried, Kernelspec, render
+
+# The same examples in every run, and however slow the machine is. To look for others:
+# pytest --hypothesis-profile=default
+settings.register_profile(
+    "same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 

@@ -15,7 +15,7 @@ from cluster import CORES, Cluster
 from kernels import free_port, running, wait_until
 from yarn import CORES as YARN_CORES
 from yarn import MEMORY as YARN_MEMORY
-from yarn import HadoopCluster
+from yarn import QUEUE, HadoopCluster
 
 from jupyterlab_pyspark_kernels.capacity import ClusterReport, demand, fit, look, read_question
 from jupyterlab_pyspark_kernels.cli import main
@@ -62,7 +62,7 @@ def create(config: KernelConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) 
         if name in ("conf", "env"):
             for key, item in value.items():
                 options += [f"--{name}", f"{key}={item}"]
-        elif not isinstance(value, bool):
+        elif not isinstance(value, bool | dict | list):
             options += [f"--{name.replace('_', '-')}", str(value)]
     assert main(options) == 0
     return folder / "data" / "kernels"
@@ -202,8 +202,8 @@ def test_as_many_executors_fit_as_yarn_starts_and_each_takes_what_was_told(
     assert before.capacity.booking.step_mib == 256
     assert before.capacity.cores_free == YARN_CORES
     assert before.capacity.memory_free_mib == before.capacity.memory_total_mib == YARN_MEMORY
-    assert [queue.name for queue in before.capacity.queues] == ["default"]
-    assert before.capacity.queues[0].memory_free_mib == YARN_MEMORY
+    free = {queue.name: queue.memory_free_mib for queue in before.capacity.queues}
+    assert free == {"default": YARN_MEMORY, QUEUE: YARN_MEMORY}
     # 512 + 384 + 200 + 100, and 256 + 384 of the application master, in steps of 256.
     assert (before.demand.memory_mib, before.demand.application_mib) == (1280, 768)
     now = before.fit.now
@@ -222,7 +222,8 @@ def test_as_many_executors_fit_as_yarn_starts_and_each_takes_what_was_told(
         after = look(config).capacity
         assert after is not None
         assert after.memory_free_mib == YARN_MEMORY - application["allocatedMB"]
-        assert after.queues[0].memory_free_mib == after.memory_free_mib
+        free = {queue.name: queue.memory_free_mib for queue in after.queues}
+        assert free["default"] == after.memory_free_mib
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def test_as_many_executors_fit_as_yarn_starts_and_each_takes_what_was_told(
         ({"executor_memory": "8g"}, "executor_memory", "9216 MiB (8192 heap + 819 overhead"),
         # The resource manager refuses more than 4 cores, though its node has 8.
         ({"executor_cores": 5}, "executor_cores", "at most 4 for one"),
-        ({"conf": {"spark.yarn.queue": "nosuch"}}, "conf", "spark.yarn.queue to one of: default"),
+        ({"conf": {"spark.yarn.queue": "nosuch"}}, "queue", f"one of: {QUEUE}, default"),
     ],
 )
 def test_what_yarn_would_refuse_is_told_before_saving(

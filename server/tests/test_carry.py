@@ -465,7 +465,7 @@ async def test_a_failed_task_says_why_at_the_field(call: Call, venv: Path) -> No
 
 
 async def test_an_environment_is_made_ready_only_where_that_can_be(call: Call, venv: Path) -> None:
-    bodies: list[object] = [{}, [], {"environment": 1}]
+    bodies: list[object] = [{}, {"environment": 1}]
     for body in bodies:
         status, answer, _ = await call("POST", "environments/ready", body)
         assert (status, answer["errors"][0]["field"]) == (400, "environment")

@@ -21,6 +21,17 @@ from jupyterlab_pyspark_kernels.memory import parse_memory
 LEAST = {"name": "k", "environment": "/env"}
 
 
+def test_only_known_facts_wait_for_the_launch() -> None:
+    data = {"name": "k", "environment": "/e", "env": {"TEAM": "${launch.team}"}}
+    # By itself it is just text.
+    assert read_config(data).env == data["env"]
+    with pytest.raises(Invalid) as refused:
+        read_config({**data, "per_user": ["TEAM"]})
+    assert refused.value.errors[0].field == "env"
+    assert "TEAM has “${launch.team}”" in str(refused.value)
+    assert "${launch.hub_user}" in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("text", "master"),
     [

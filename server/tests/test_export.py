@@ -17,7 +17,7 @@ from jupyterlab_pyspark_kernels.errors import Invalid, TooLarge
 from jupyterlab_pyspark_kernels.export import export
 from jupyterlab_pyspark_kernels.importing import MAX_TEXT, import_text
 from jupyterlab_pyspark_kernels.render import (
-    SECRETS,
+    FOR_THE_LAUNCHER,
     Carried,
     environment_variables,
     render,
@@ -59,8 +59,8 @@ def test_a_submit_line_splits_into_the_kernels_arguments(
     assert words[at + 1 :] == arguments(config, carried)
     variables = environment_variables(config, carried)
     del variables["PYSPARK_SUBMIT_ARGS"]
-    # Only a launcher finds secrets.
-    variables.pop(SECRETS, None)
+    for name in FOR_THE_LAUNCHER:
+        variables.pop(name, None)
     assert dict(word.split("=", 1) for word in words[:at]) == variables
     # And so we read it ourselves.
     assert [word.text for word in split(text)] == words
@@ -212,7 +212,10 @@ def test_a_submit_line_of_ours_reads_back(config: KernelConfig) -> None:
     # A key may happen to be one that names files.
     assert all("from the root" in remark.message for remark in found.remarks)
     again = read_config({**found.config, "name": config.name})
-    given = config.model_copy(update={"ipython_profile": None, "secrets": {}})
+    # What only a kernel does is left out.
+    left_out: dict[str, Any] = {"ipython_profile": None, "secrets": {}, "per_user": []}
+    left_out |= {"idle_release_minutes": None, "idle_stop_minutes": None}
+    given = config.model_copy(update=left_out)
     # The paths of Pythons may be written in more than one way.
     paths = {"environment", "executor_python"}
     assert again.model_dump(exclude=paths) == given.model_dump(exclude=paths)

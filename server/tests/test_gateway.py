@@ -22,7 +22,9 @@ def jp_server_config() -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def no_gateway_afterwards() -> Any:
+def a_gateway_for_this_test_alone() -> Any:
+    """Forget the one client of this process, which the servers of other tests have made."""
+    GatewayClient.clear_instance()
     yield
     GatewayClient.clear_instance()
 

@@ -128,6 +128,44 @@ test('settings, variables and the preview are what will be written', async ({
   await page.screenshot({ path: test.info().outputPath('preview.png') });
 });
 
+for (const theme of ['light', 'dark'] as const) {
+  test(`whom Spark works as, who pays and where secrets are (${theme})`, async ({
+    page,
+    dialog
+  }) => {
+    if (theme === 'dark') {
+      await page.theme.setDarkTheme();
+    }
+    await dialog.open();
+    await dialog.field('Name').fill('Identity');
+    await dialog.type('Master', 'spark://127.0.0.1:7');
+    await dialog.root.getByText('Identity and cost').click();
+    await dialog.type('Labels', 'team research');
+    await expect(dialog.around('labels')).toContainText(
+      'there is no place for labels'
+    );
+    await dialog.type('Queue', 'analytics');
+    await expect(dialog.around('queue').getByRole('alert')).toContainText(
+      "queues are YARN's"
+    );
+    await dialog.type('Queue', '');
+    await dialog.type('Secrets', 'DB_PASSWORD hunter2');
+    await expect(dialog.around('secrets').getByRole('alert')).toContainText(
+      'This is not a reference, and is not kept'
+    );
+    await expect(dialog.around('secrets').getByRole('alert')).not.toContainText(
+      'hunter2'
+    );
+    await dialog.type('Secrets', 'DB_PASSWORD env:DATABASE');
+    await expect(dialog.around('secrets').getByRole('alert')).toBeHidden();
+    await dialog.field('Labels').scrollIntoViewIfNeeded();
+    await expectAccessible(page);
+    await page.screenshot({ path: test.info().outputPath(`${theme}.png`) });
+    await dialog.root.getByText('Preview of kernel.json').click();
+    await expect(dialog.root.locator('pre')).toContainText('env:DATABASE');
+  });
+}
+
 test('an environment of any path can be typed', async ({ dialog }) => {
   await dialog.open();
   await dialog.field('Name').fill('Typed');
