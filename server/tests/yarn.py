@@ -208,6 +208,8 @@ def hadoop_cluster(environment: Path, jars: Path, folder: Path) -> Iterator[Hado
             "yarn.nodemanager.localizer.address": "127.0.0.1:0",
             "yarn.nodemanager.webapp.address": "127.0.0.1:0",
             "yarn.nodemanager.local-dirs": folder / "node",
+            # A node gives no containers from 90 % on, though the tests need next to nothing.
+            "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": 99.9,
             "yarn.nodemanager.log-dirs": folder / "node-logs",
             "yarn.nodemanager.resource.memory-mb": MEMORY,
             "yarn.nodemanager.resource.cpu-vcores": CORES,
