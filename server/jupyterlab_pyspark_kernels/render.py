@@ -351,8 +351,7 @@ def read_by_hand(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Submission]:
 
 
 _WRITTEN_BY_US = {
-    PER_USER,
-    IDLE_VARIABLE,
+    *FOR_THE_LAUNCHER,
     "PYSPARK_DRIVER_PYTHON",
     "PYSPARK_PYTHON",
     "PYSPARK_SUBMIT_ARGS",
@@ -360,7 +359,6 @@ _WRITTEN_BY_US = {
     "PYTHONPATH",
     "PYTHONSTARTUP",
     "SPARK_HOME",
-    SECRETS,
 }
 
 
