@@ -10,6 +10,7 @@ from pathlib import Path
 from jupyter_client.kernelspec import KernelSpecManager
 
 from jupyterlab_pyspark_kernels.config import read_config
+from jupyterlab_pyspark_kernels.kernel import FILES
 from jupyterlab_pyspark_kernels.models import Kernel
 from jupyterlab_pyspark_kernels.places import directory_place
 from jupyterlab_pyspark_kernels.render import render
@@ -95,7 +96,7 @@ def _make_one(kernels: Path, name: str, environment: Path, way: str) -> None:
         data["spark_home"] = "/nowhere/spark"
     content = json.dumps(render(read_config(data), "somebody")).encode()
     content = {"not JSON": b"{", "a list": b"[]"}.get(way, content)
-    files = dict.fromkeys(("launcher.py", "rules.py", "rules.json", "logo-64x64.png"), b"x")
+    files = dict.fromkeys((*FILES, "logo-64x64.png"), b"x")
     create(directory_place(kernels), name, {**files, "kernel.json": content})
     if way == "no file":
         (kernels / name / "kernel.json").unlink()

@@ -31,6 +31,7 @@ export type Preview = Schemas['Preview'];
 export type Remark = Schemas['Remark'];
 export type Setting = Schemas['Setting'];
 export type Settings = Schemas['Settings'];
+export type SparkUi = Schemas['SparkUi'];
 export type Task = Schemas['Task'];
 
 /**
@@ -90,6 +91,15 @@ export class Api {
    */
   kernels(): Promise<Kernel[]> {
     return this._request('GET', 'kernels');
+  }
+
+  /**
+   * Tell where the Spark UI of a running kernel is.
+   *
+   * @param id - of the kernel.
+   */
+  sparkUi(id: string): Promise<SparkUi> {
+    return this._request('GET', `ui/${encodeURIComponent(id)}`);
   }
 
   kernel(place: string, name: string): Promise<Kernel> {

@@ -90,6 +90,25 @@ export function ofKernel(trans: TranslationBundle) {
 }
 
 /**
+ * Those of the command that opens Spark's UI.
+ */
+export function ofNotebook(trans: TranslationBundle) {
+  return {
+    args: {
+      type: 'object',
+      properties: {
+        notebook: {
+          type: 'string',
+          description: trans.__(
+            'The id of the notebook’s panel; the current one where it is left out'
+          )
+        }
+      }
+    }
+  };
+}
+
+/**
  * Those of a command that shows tasks.
  */
 export function ofTask(trans: TranslationBundle) {

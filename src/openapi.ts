@@ -1123,6 +1123,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ui/{kernel}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of a kernel that this server runs. */
+                kernel: string;
+            };
+            cookie?: never;
+        };
+        /** Tell where the Spark UI of a running kernel is */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The id of a kernel that this server runs. */
+                    kernel: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The address. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SparkUi"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/{kernel}/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of a kernel that this server runs. */
+                kernel: string;
+                /** @description The path within Spark's UI, slashes included. */
+                path: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * Give a page, a file or an answer of the API of a kernel's Spark UI
+         * @description Where Spark kills something by GET, a page asks first.
+         */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The id of a kernel that this server runs. */
+                    kernel: string;
+                    /** @description The path within Spark's UI, slashes included. */
+                    path: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description What Spark answers; a redirect stays below this route. */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        put?: never;
+        /** Kill a job, a stage or a query, as a link of Spark's UI would */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The id of a kernel that this server runs. */
+                    kernel: string;
+                    /** @description The path within Spark's UI, slashes included. */
+                    path: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            responses: {
+                /** @description What Spark answers; a redirect stays below this route. */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2280,6 +2399,22 @@ export interface components {
              * @default null
              */
             way_back_seconds: number | null;
+        };
+        /**
+         * SparkUi
+         * @description Where the Spark UI of a running kernel is: one of the two.
+         */
+        SparkUi: {
+            /**
+             * Url
+             * @description The address on this server.
+             */
+            url: string | null;
+            /**
+             * Tracking
+             * @description YARN's own link, where Spark was given one.
+             */
+            tracking: string | null;
         };
         /**
          * Stage

@@ -14,12 +14,13 @@ from .audit import task_end_event
 from .doctor import site_rules
 from .environments import DEFAULT_ROOTS
 from .events import AUDIT_SCHEMA_FILE, KERNEL_SCHEMA_FILE, TASK_SCHEMA_FILE
-from .handlers import task_event, url_patterns
+from .handlers import ROUTES, task_event, url_patterns
 from .places import jupyter_places, own_directory, read_only_places
 from .policy import Policy
 from .service import KernelService
 from .strict import TrustedKernels
 from .tasks import Task, Tasks
+from .uiroute import UI_ROUTES
 
 
 class PySparkKernels(ExtensionApp):
@@ -89,7 +90,8 @@ class PySparkKernels(ExtensionApp):
             ),
         )
         self._tasks = Tasks(own_directory() / "tasks", service.carry_out, self._tell)
-        self.handlers.extend(url_patterns(service, self._tasks))
+        for routes in (ROUTES, UI_ROUTES):
+            self.handlers.extend(url_patterns(service, self._tasks, routes))
         for problem in site_rules()[1]:
             self.log.warning(problem)
 

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .environments import jars_of, why_not_ours, why_not_ours_java, why_not_ours_spark
 from .errors import CannotBeDone, NotAllowed, StorageFailed, quoted
+from .kernel import contents
 from .process import run
 from .progress import Cancelled, Progress, Report
 from .render import interpreter
@@ -37,7 +38,6 @@ _KEPT = 8
 """Answers that are kept on the disk."""
 
 _SCRIPT = "settings_script.py"
-_SCRIPT_FILES = (_SCRIPT, "launcher.py")
 
 _FAMILIES = re.compile(
     r"spark\.(?:(?:driver|executor|task|worker)\.resource\.|(?:shuffle|rpc|network|files)\.io\."
@@ -290,9 +290,11 @@ def ask(folder: Path, spark: Spark, report: Report, seconds: float = SECONDS) ->
 def _run(spark: Spark, report: _Limited) -> Catalogue:
     with tempfile.TemporaryDirectory(prefix="pyspark-kernels-settings-") as scratch:
         scripts, answer = Path(scratch) / "scripts", Path(scratch) / "answer.json"
-        scripts.mkdir()
-        for name in _SCRIPT_FILES:
-            (scripts / name).write_bytes(files(__package__).joinpath(name).read_bytes())
+        (scripts / "kernel").mkdir(parents=True)
+        (scripts / "kernel" / "__init__.py").touch()
+        (scripts / _SCRIPT).write_bytes(files(__package__).joinpath(_SCRIPT).read_bytes())
+        for name, content in contents().items():
+            (scripts / "kernel" / name).write_bytes(content)
         # Without the user's own packages, as `-s` says, nothing but the environment is run.
         python = interpreter(spark.environment)
         env = {"SPARK_HOME": spark.home or "", "PYTHONDONTWRITEBYTECODE": "1"}

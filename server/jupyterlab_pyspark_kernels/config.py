@@ -40,7 +40,7 @@ from .fields import (
     label_to_name,
     wrong,
 )
-from .rules import looks_secret
+from .kernel.rules import looks_secret
 
 CONF_KEYS = {
     "master": "spark.master",

@@ -19,11 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .config import KernelConfig
 from .environments import inspect_environment
-from .idle import RELEASED, STOPPED
 from .kerberos import ticket_facts
-from .launcher import python_of, without_token
+from .kernel.idle import RELEASED, STOPPED
+from .kernel.installation import python_of
+from .kernel.options import without_token
+from .kernel.rules import FACTS, RULES_VARIABLE, SOURCES, Finding, Rule, find, quoted_line, read_all
 from .render import interpreter
-from .rules import FACTS, RULES_VARIABLE, SOURCES, Finding, Rule, find, quoted_line, read_all
 
 _UNKNOWN = "unknown"
 _LOG_BYTES = 2 * 1024 * 1024

@@ -24,9 +24,9 @@ from .config import CONF_KEYS, KernelConfig
 from .fields import template_name
 from .files import read_small
 from .identity import labels_as_settings
+from .kernel.rules import holds_secret, looks_secret
 from .models import Remark
 from .render import Carried, settings
-from .rules import holds_secret, looks_secret
 from .secrecy import HIDDEN
 
 Origin: TypeAlias = Literal[

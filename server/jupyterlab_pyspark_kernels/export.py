@@ -16,6 +16,7 @@ from typing import Any, get_args
 from .clusters import parse_master
 from .config import KernelConfig
 from .errors import Invalid, quoted
+from .kernel.rules import holds_secret
 from .models import Export, ExportFormat, Remark
 from .render import (
     FOR_THE_LAUNCHER,
@@ -26,7 +27,6 @@ from .render import (
     settings,
     submit_args,
 )
-from .rules import holds_secret
 from .secrecy import GROUPS
 from .submit import SHELL
 

@@ -38,12 +38,15 @@ from .config import KernelConfig
 from .doctor import Diagnosis, diagnose, read_end, read_left, site_rules
 from .effective import site_settings
 from .kerberos import ticket_state
-from .launcher import FLIGHT_VARIABLE, SparkStartError, SubmitOptions, ask, probe
+from .kernel import contents
+from .kernel.failure import SparkStartError
+from .kernel.memory import FLIGHT_VARIABLE
+from .kernel.options import SubmitOptions
+from .kernel.probe import ask, probe
+from .kernel.rules import Rule, redacted
 from .progress import Cancelled, Progress, Report
 from .render import Kernelspec
-from .rules import Rule, redacted
 
-KERNEL_FILES = ("launcher.py", "idle.py", "rules.py", "rules.json")
 """What a kernel's directory needs besides its kernel.json."""
 
 PACKAGES = ("pandas", "pyarrow", "numpy")
@@ -617,8 +620,8 @@ def _started(spec: Kernelspec, folder: Path, course: _Course) -> Iterator[_Kerne
 def _manager(spec: Kernelspec, folder: Path) -> KernelManager:
     directory = folder / "kernels" / _NAME
     directory.mkdir(parents=True)
-    for name in KERNEL_FILES:
-        (directory / name).write_bytes(files(__package__).joinpath(name).read_bytes())
+    for name, content in contents().items():
+        (directory / name).write_bytes(content)
     env = {**spec.get("env", {}), FLIGHT_VARIABLE: "1"}
     logging = folder / "log4j2.properties"
     logging.write_text(_LOGGING, encoding="utf-8")

@@ -557,21 +557,22 @@ AUDITED = {
     ("undo", "POST"): "undo",
     ("tasks/{id}", "DELETE"): "cancel",
     ("tasks/{id}/resume", "POST"): "resume",
+    ("ui/{kernel}/{path}", "POST"): "kill",
 }
 """What an audit is told of, and what it calls it."""
 
 
 def url_patterns(
-    service: KernelService, tasks: Tasks
+    service: KernelService, tasks: Tasks, routes: Mapping[str, type[Handler]] = ROUTES
 ) -> list[tuple[str, type[Handler], dict[str, Any]]]:
     """Give the routes as Jupyter Server takes them."""
     return [
         (
-            f"/{NAMESPACE}/" + re.sub(r"\{[a-z]+\}", "([^/]+)", route),
+            f"/{NAMESPACE}/" + re.sub(r"\{[a-z]+\}", "([^/]+)", route.replace("{path}", "(.*)")),
             handler,
             {"service": service, "tasks": tasks, "route": route},
         )
-        for route, handler in ROUTES.items()
+        for route, handler in routes.items()
     ]
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from .doctor import Diagnosis
 from .flight import Flight
-from .launcher import memory_of, remember
+from .kernel.memory import memory_of, remember
 from .models import KernelTest
 
 _TEST, _USED = ".json", ".used"

@@ -16,9 +16,9 @@ from .config import CONF_KEYS, KernelConfig, read_config
 from .errors import FieldError, Invalid, TooLarge, quoted
 from .export import FILE_KEY, FILE_VERSION, LEFT_OUT
 from .jsontext import parse_json
+from .kernel.rules import holds_secret
 from .models import Import, Remark
 from .render import HASH_SEED, LAUNCHER, UNPACKED, NotReadable, is_ours, read, read_by_hand
-from .rules import holds_secret
 from .secrecy import GROUPS
 from .submit import SHELL, Submission, parse
 

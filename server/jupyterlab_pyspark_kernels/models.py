@@ -33,6 +33,15 @@ class KernelPair(BaseModel):
     right: KernelAddress
 
 
+class SparkUi(BaseModel):
+    """Where the Spark UI of a running kernel is: one of the two."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str | None = Field(description="The address on this server.")
+    tracking: str | None = Field(description="YARN's own link, where Spark was given one.")
+
+
 class KernelArchive(BaseModel):
     """The packed environment that a kernel refers to."""
 

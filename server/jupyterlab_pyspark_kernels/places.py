@@ -10,7 +10,7 @@ from pathlib import Path
 from jupyter_core.paths import jupyter_data_dir, jupyter_path
 from pydantic import BaseModel, ConfigDict, Field
 
-from .launcher import OWN_DIRECTORY
+from .kernel.memory import OWN_DIRECTORY
 
 USER = "user"
 """Id of the place that belongs to the user alone."""

@@ -30,6 +30,7 @@ from .errors import Busy, FieldError, Invalid, KernelError, NotAllowed, quoted
 from .export import export
 from .history import last_diagnoses
 from .kerberos import on_ticket
+from .kernel.status import STATUS_DIRECTORY
 from .kernels import Kernels
 from .models import Export, KernelAddress, Preview, Remark, Request
 from .owners import user_name
@@ -246,7 +247,7 @@ def _settings_folder() -> Path:
 def _last_met(kernel: Path, etag: str, config: KernelConfig) -> list[Diagnosis]:
     """Give what the last notebook or test of a kernel met, whichever was later."""
     tested = last_diagnoses(kernel, etag)
-    left = latest(Path(jupyter_runtime_dir()) / "pyspark-kernels", kernel)
+    left = latest(Path(jupyter_runtime_dir()) / STATUS_DIRECTORY, kernel)
     try:
         changed = os.path.getmtime(kernel / store.KERNEL_JSON)
     except FileNotFoundError:

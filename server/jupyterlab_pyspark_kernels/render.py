@@ -21,6 +21,9 @@ from .config import AT_LAUNCH, CONF_KEYS, KernelConfig
 from .errors import Invalid
 from .identity import labels_as_settings
 from .jsontext import parse_json
+from .kernel.facts import PER_USER
+from .kernel.secrets import SECRETS_VARIABLE
+from .kernel.start import IDLE_VARIABLE
 from .submit import PROXY_USER, SHELL, Submission, parse
 
 Kernelspec = dict[str, Any]
@@ -40,20 +43,11 @@ _ADDRESS_FIELDS = {"name", "place"}
 
 HASH_SEED = "PYTHONHASHSEED"
 
-IDLE_VARIABLE = "PYSPARK_KERNELS_IDLE"
-"""Tells the launcher after how many idle seconds something is given back."""
-
 _IDLE_FIELDS = {"release": "idle_release_minutes", "stop": "idle_stop_minutes"}
-SECRETS = "PYSPARK_KERNELS_SECRETS"
-"""Tells the launcher where each secret is found, as JSON."""
-
 _PYSPARK_ENV = {"PYSPARK_SUBMIT_ARGS", "SPARK_HOME"}
 """Variables by which a kernel that was written by hand is known to be one of PySpark."""
 
-PER_USER = "PYSPARK_KERNELS_PER_USER"
-"""Tells the launcher in which settings and variables it fills in who starts the kernel."""
-
-FOR_THE_LAUNCHER = {PER_USER, IDLE_VARIABLE, SECRETS}
+FOR_THE_LAUNCHER = {PER_USER, IDLE_VARIABLE, SECRETS_VARIABLE}
 """Variables that say nothing to anybody but our launcher."""
 
 MAX_SUBMIT_ARGS = 96 * 1024
@@ -124,7 +118,7 @@ def render(config: KernelConfig, created_by: str, carried: Carried | None = None
 def environment_variables(config: KernelConfig, carried: Carried | None = None) -> dict[str, str]:
     """Give the variables the kernel's process must see, byte for byte."""
     python = interpreter(config.environment)
-    secrets = {SECRETS: json.dumps(config.secrets)} if config.secrets else {}
+    secrets = {SECRETS_VARIABLE: json.dumps(config.secrets)} if config.secrets else {}
     # Spark unpacks the archive in the folder that each executor works in.
     executor_python = f"./{UNPACKED}/bin/python" if carried else config.executor_python
     # The launcher fills in whose names stand here: for everybody anew, from the system's own list
@@ -342,7 +336,7 @@ def read_by_hand(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Submission]:
         "executor_python": executor_python if executor_python != python else None,
         "ipython_profile": _profile(argv),
         "proxy_user": submission.proxy_user,
-        "secrets": _read_secrets(values.get(SECRETS)),
+        "secrets": _read_secrets(values.get(SECRETS_VARIABLE)),
         "conf": submission.conf,
         "env": {name: value for name, value in values.items() if name not in _WRITTEN_BY_US},
         "per_user": values.get(PER_USER, "").split(),
@@ -370,9 +364,9 @@ def _read_secrets(text: str | None) -> object:
 
     """
     try:
-        return None if text is None else parse_json(text.encode(), SECRETS)
+        return None if text is None else parse_json(text.encode(), SECRETS_VARIABLE)
     except Invalid:
-        raise NotReadable(f"its {SECRETS} is no JSON") from None
+        raise NotReadable(f"its {SECRETS_VARIABLE} is no JSON") from None
 
 
 def _profile(argv: Iterable[str]) -> str | None:

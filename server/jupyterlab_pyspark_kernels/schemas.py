@@ -23,7 +23,17 @@ from .doctor import Diagnosis
 from .effective import Effective
 from .environments import Environment
 from .flight import Flight
-from .models import Export, ExportFormat, Import, KeptArchive, Kernel, KernelPair, Preview, Remark
+from .models import (
+    Export,
+    ExportFormat,
+    Import,
+    KeptArchive,
+    Kernel,
+    KernelPair,
+    Preview,
+    Remark,
+    SparkUi,
+)
 from .places import Place
 from .policy import Offers
 from .tasks import Task
@@ -155,6 +165,7 @@ def openapi() -> Schema:
             Export,
             Import,
             Offers,
+            SparkUi,
         )
     ]
     _, made = models_json_schema(
@@ -273,6 +284,26 @@ _WRITTEN_OUT: Schema = {
         "required": ["schema", "uiSchema", "defaults", "places", "templates"],
     },
 }
+_UI_KERNEL = [
+    {
+        "name": "kernel",
+        "in": "path",
+        "required": True,
+        "description": "The id of a kernel that this server runs.",
+        "schema": {"type": "string"},
+    }
+]
+_UI_PATH = [
+    *_UI_KERNEL,
+    {
+        "name": "path",
+        "in": "path",
+        "required": True,
+        "description": "The path within Spark's UI, slashes included.",
+        "schema": {"type": "string"},
+    },
+]
+_OF_SPARK = {"description": "What Spark answers; a redirect stays below this route."}
 _PATHS: Schema = {
     "/form": {
         "get": {
@@ -523,6 +554,26 @@ _PATHS: Schema = {
             "summary": "Take up again what was interrupted, cancelled or has failed",
             "requestBody": _EMPTY_BODY,
             "responses": {"202": _answer("Task", "The task as it runs again."), **_ERROR},
+        },
+    },
+    "/ui/{kernel}": {
+        "parameters": _UI_KERNEL,
+        "get": {
+            "summary": "Tell where the Spark UI of a running kernel is",
+            "responses": {"200": _answer("SparkUi", "The address."), **_ERROR},
+        },
+    },
+    "/ui/{kernel}/{path}": {
+        "parameters": _UI_PATH,
+        "get": {
+            "summary": "Give a page, a file or an answer of the API of a kernel's Spark UI",
+            "description": "Where Spark kills something by GET, a page asks first.",
+            "responses": {"default": _OF_SPARK, **_ERROR},
+        },
+        "post": {
+            "summary": "Kill a job, a stage or a query, as a link of Spark's UI would",
+            "requestBody": _EMPTY_BODY,
+            "responses": {"default": _OF_SPARK, **_ERROR},
         },
     },
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 from .config import KernelConfig
 from .errors import FieldError, Invalid
-from .rules import holds_secret
+from .kernel.rules import holds_secret
 
 HIDDEN = "*********(redacted)"
 """As Spark's own UI writes a value that it does not show."""

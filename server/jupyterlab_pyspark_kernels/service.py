@@ -21,8 +21,9 @@ from .config import KernelConfig
 from .environments import why_not_allowed
 from .errors import CannotBeDone, Invalid, Missing, NotAllowed, quoted
 from .fields import MAX_LABEL
-from .flight import KERNEL_FILES, Flight, fly
+from .flight import Flight, fly
 from .history import follow, remember_test
+from .kernel import contents
 from .kernels import read_kernel
 from .models import KeptArchive, Kernel, KernelAddress, Request
 from .moving import moved, read_move
@@ -43,7 +44,7 @@ from .render import (
     render,
 )
 
-_ASSETS = (*KERNEL_FILES, "logo-32x32.png", "logo-64x64.png")
+_LOGOS = ("logo-32x32.png", "logo-64x64.png")
 
 
 @dataclass(frozen=True)
@@ -451,6 +452,6 @@ def _archive_of(spec: Kernelspec) -> str | None:
 
 def _files(spec: Kernelspec) -> dict[str, bytes]:
     assets = files(__package__)
-    content = {name: assets.joinpath(name).read_bytes() for name in _ASSETS}
+    logos = {name: assets.joinpath(name).read_bytes() for name in _LOGOS}
     text = json.dumps(spec, indent=1, ensure_ascii=False, allow_nan=False)
-    return {**content, store.KERNEL_JSON: f"{text}\n".encode()}
+    return {**contents(), **logos, store.KERNEL_JSON: f"{text}\n".encode()}

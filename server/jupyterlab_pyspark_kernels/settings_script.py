@@ -4,7 +4,7 @@ Spark registers every setting that it reads in one map, as soon as the object th
 initialised. So the JVM is started as PySpark starts it, without a SparkContext, and the map is read
 by reflection. Which objects declare settings, and which keys Spark reads without declaring them, is
 found in the constant pools of its classes. It needs the standard library of Python 3.8, PySpark,
-and `launcher.py` beside it.
+and the folder `kernel` beside it.
 
 Usage: settings_script.py OUTPUT, in a folder that nothing else is named after.
 """
@@ -23,8 +23,9 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-# A copy of the kernels' launcher lies beside the copy of this file that is run.
-from launcher import check_pyspark, prepare_process, stop  # type: ignore[import-not-found]
+# What runs in kernels lies beside the copy of this file that is run.
+from kernel.installation import check_pyspark, choose  # type: ignore[import-not-found]
+from kernel.jvm import stop  # type: ignore[import-not-found]
 
 _CONFIG = "org.apache.spark.internal.config"
 _BUILDER = _CONFIG.replace(".", "/").encode() + b"/ConfigBuilder"
@@ -265,7 +266,7 @@ def pyspark_settings() -> dict[str, str]:
 
 def main() -> None:
     """Ask the Spark of this process's environment."""
-    prepare_process()
+    choose()
     check_pyspark()
     from pyspark.find_spark_home import _find_spark_home
     from pyspark.java_gateway import launch_gateway

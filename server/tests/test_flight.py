@@ -16,9 +16,10 @@ from cluster import Cluster
 from flights import LEFT_SECONDS, LOOPBACK, VERDICT_SECONDS, Fly, Listener, figures, seconds
 from kernels import LIMIT_SECONDS, free_port, marked_processes, wait_until
 
-from jupyterlab_pyspark_kernels import flight, launcher
+from jupyterlab_pyspark_kernels import flight
 from jupyterlab_pyspark_kernels.flight import Flight, Limits
 from jupyterlab_pyspark_kernels.history import last_test
+from jupyterlab_pyspark_kernels.kernel import probe
 from jupyterlab_pyspark_kernels.progress import Cancelled
 
 pytestmark = pytest.mark.usefixtures("short_lived_java")
@@ -116,16 +117,16 @@ def test_a_dead_master_is_told_in_time(take_off: Fly, tmp_path: Path, master: st
 
 
 def test_a_real_master_is_not_taken_for_silent(spark_cluster: Cluster) -> None:
-    launcher.probe(spark_cluster.master)
+    probe.probe(spark_cluster.master)
     alive = spark_cluster.master[len("spark://") :]
     # One of several is enough, and nobody waits for another that is silent.
-    launcher.probe(f"spark://127.0.0.1:{free_port()},{alive}")
+    probe.probe(f"spark://127.0.0.1:{free_port()},{alive}")
     with socket.socket() as listening, pytest.MonkeyPatch.context() as patch:
         listening.bind(("127.0.0.1", 0))
         listening.listen(5)
-        patch.setattr(launcher, "_SILENCE_SECONDS", LIMIT_SECONDS)
+        patch.setattr(probe, "_SILENCE_SECONDS", LIMIT_SECONDS)
         start = time.monotonic()
-        launcher.probe(f"spark://127.0.0.1:{listening.getsockname()[1]},{alive}")
+        probe.probe(f"spark://127.0.0.1:{listening.getsockname()[1]},{alive}")
         assert time.monotonic() - start < LIMIT_SECONDS
 
 

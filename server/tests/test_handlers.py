@@ -19,16 +19,18 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
 from jupyterlab_pyspark_kernels.capacity import ASKED_ABOUT
 from jupyterlab_pyspark_kernels.events import KERNEL_SCHEMA_ID
 from jupyterlab_pyspark_kernels.handlers import MAX_BODY, NAMESPACE, ROUTES
+from jupyterlab_pyspark_kernels.kernel import FILES
 from jupyterlab_pyspark_kernels.models import Kernel
 from jupyterlab_pyspark_kernels.places import jupyter_places
 from jupyterlab_pyspark_kernels.schemas import OPENAPI_FILE, ROOT
 from jupyterlab_pyspark_kernels.service import KernelService
+from jupyterlab_pyspark_kernels.uiroute import UI_ROUTES
 
 Call = Callable[..., Awaitable[tuple[int, Any]]]
 
 VERBS = [
     (route, verb)
-    for route, handler in ROUTES.items()
+    for route, handler in (ROUTES | UI_ROUTES).items()
     for verb in ("get", "post", "put", "patch", "delete")
     if verb in vars(handler)
 ]
@@ -139,7 +141,7 @@ async def test_only_png_and_code_lie_beside_the_kernel_json(
     """Jupyter serves every file of a kernel directory to everybody who may list kernels."""
     await call("POST", "kernels", config)
     names = {path.name for path in (jp_data_dir / "kernels" / "my-spark").iterdir()}
-    ours = {"kernel.json", "launcher.py", "idle.py", "rules.py", "rules.json"}
+    ours = {"kernel.json", *FILES}
     assert names == {*ours, "logo-32x32.png", "logo-64x64.png"}
 
 
@@ -770,8 +772,9 @@ async def test_the_authorizer_is_asked_by_name_and_obeyed(
     assert (await call(verb.upper(), path_of(route)))[0] == 403
     asks = route in ("preview", "effective", "compare", "import")
     action = "read" if verb == "get" or asks else "write"
-    # They reach into the network, or start a Spark.
-    runs = route in ("cluster", "settings") or route.endswith("test")
+    # They reach into the network, start a Spark, or kill what it does.
+    kills = verb == "post" and route.startswith("ui/")
+    runs = kills or route in ("cluster", "settings") or route.endswith("test")
     action = "execute" if runs else action
     assert Recorder.asked == [(action, "pyspark_kernels")]
     assert written(jp_data_dir) == []
@@ -779,7 +782,7 @@ async def test_the_authorizer_is_asked_by_name_and_obeyed(
 
 async def test_the_api_description_has_exactly_the_live_routes() -> None:
     described = yaml.safe_load((ROOT / OPENAPI_FILE).read_text())["paths"]
-    live = {f"/{route}" for route in ROUTES}
+    live = {f"/{route}" for route in ROUTES | UI_ROUTES}
     assert set(described) == live
     for route, verb in VERBS:
         assert verb in described[f"/{route}"]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from jupyterlab_pyspark_kernels import launcher
 from jupyterlab_pyspark_kernels.flight import Flight
 from jupyterlab_pyspark_kernels.history import (
     follow,
@@ -19,7 +18,8 @@ from jupyterlab_pyspark_kernels.history import (
     remember_test,
     sweep,
 )
-from jupyterlab_pyspark_kernels.launcher import OWN_DIRECTORY, memory_of, remember_use
+from jupyterlab_pyspark_kernels.kernel import memory
+from jupyterlab_pyspark_kernels.kernel.memory import OWN_DIRECTORY, memory_of, remember_use
 
 LONG_AGO = time.time() - timedelta(days=40).total_seconds()
 
@@ -41,7 +41,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     """Do what the launcher does when a notebook starts."""
 
     def use(kernel: Path) -> None:
-        monkeypatch.setattr(launcher, "__file__", str(kernel / "launcher.py"))
+        monkeypatch.setattr(memory, "__file__", str(kernel / "memory.py"))
         remember_use()
 
     return use
@@ -88,11 +88,11 @@ def test_a_notebook_is_remembered(kernel: Path, use: Callable[[Path], None]) -> 
 def test_a_flight_test_is_no_use(
     kernel: Path, use: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(launcher.FLIGHT_VARIABLE, "1")
+    monkeypatch.setenv(memory.FLIGHT_VARIABLE, "1")
     use(kernel)
     assert last_used(kernel) is None
     # What the kernel starts does not inherit it.
-    assert launcher.FLIGHT_VARIABLE not in os.environ
+    assert memory.FLIGHT_VARIABLE not in os.environ
 
 
 def test_memories_are_their_owners_alone(

@@ -26,13 +26,14 @@ from kernels import (
 )
 from yarn import HadoopCluster
 
-from jupyterlab_pyspark_kernels import launcher
 from jupyterlab_pyspark_kernels.advice import advise
 from jupyterlab_pyspark_kernels.config import read_config
 from jupyterlab_pyspark_kernels.doctor import diagnose, read_left
-from jupyterlab_pyspark_kernels.flight import KERNEL_FILES
-from jupyterlab_pyspark_kernels.idle import STOPPED, Idle, read_limits
-from jupyterlab_pyspark_kernels.render import IDLE_VARIABLE, render
+from jupyterlab_pyspark_kernels.kernel import contents
+from jupyterlab_pyspark_kernels.kernel.idle import STOPPED, Idle, read_limits
+from jupyterlab_pyspark_kernels.kernel.start import IDLE_VARIABLE, SparkStart
+from jupyterlab_pyspark_kernels.kernel.status import Status
+from jupyterlab_pyspark_kernels.render import render
 
 Start = Callable[..., Any]
 COUNT = "spark.range(1000).repartition(2).count()"
@@ -52,9 +53,8 @@ def start(pyspark_environment: Path, tmp_path: Path) -> Start:
         spec = render(read_config({**data, **config}), "tester")
         spec["env"][IDLE_VARIABLE] = limits
         (directory / "kernel.json").write_text(json.dumps(spec))
-        for file in KERNEL_FILES:
-            source = Path(launcher.__file__).with_name(file)
-            (directory / file).write_bytes(source.read_bytes())
+        for file, content in contents().items():
+            (directory / file).write_bytes(content)
         with running(tmp_path / "kernels", name, tmp_path) as kernel:
             yield kernel
 
@@ -344,11 +344,11 @@ def test_where_there_are_no_executors_none_are_released(master: str, fields: lis
 def test_who_comes_while_spark_goes_waits_for_the_next(tmp_path: Path) -> None:
     begun = threading.Event()
 
-    class Waiting(launcher.SparkStart):
+    class Waiting(SparkStart):
         def begin(self) -> None:
             begun.set()
 
-    start = Waiting(launcher.Status(tmp_path / "kernel-x.json"))
+    start = Waiting(Status(tmp_path / "kernel-x.json"))
     start.forget()
     idle = Idle({"stop": 1.0}, start, lambda: None)
     with idle._turn:

@@ -25,19 +25,15 @@ from kernels import (
     wait_until,
 )
 
-from jupyterlab_pyspark_kernels import launcher
 from jupyterlab_pyspark_kernels.config import read_config
 from jupyterlab_pyspark_kernels.doctor import diagnose, read_left
-from jupyterlab_pyspark_kernels.flight import KERNEL_FILES
-from jupyterlab_pyspark_kernels.launcher import (
-    OWN_DIRECTORY,
-    SparkStart,
-    SparkStartError,
-    Status,
-    memory_of,
-    names_spark,
-    probe,
-)
+from jupyterlab_pyspark_kernels.kernel import contents
+from jupyterlab_pyspark_kernels.kernel.failure import SparkStartError
+from jupyterlab_pyspark_kernels.kernel.memory import OWN_DIRECTORY, memory_of
+from jupyterlab_pyspark_kernels.kernel.notebook import names_spark
+from jupyterlab_pyspark_kernels.kernel.probe import probe
+from jupyterlab_pyspark_kernels.kernel.start import SparkStart
+from jupyterlab_pyspark_kernels.kernel.status import Status
 from jupyterlab_pyspark_kernels.render import render
 
 Make = Callable[..., Path]
@@ -56,8 +52,8 @@ def make_kernel(
         directory.mkdir()
         spec = render(read_config({"name": name, **data}), "tester")
         (directory / "kernel.json").write_text(json.dumps(spec))
-        for file in KERNEL_FILES:
-            shutil.copy(Path(launcher.__file__).with_name(file), directory)
+        for file, content in contents().items():
+            (directory / file).write_bytes(content)
         return kernels
 
     return make

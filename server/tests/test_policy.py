@@ -18,7 +18,6 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from test_render import configs, launched
 
-from jupyterlab_pyspark_kernels import launcher
 from jupyterlab_pyspark_kernels.administration import administration, configured
 from jupyterlab_pyspark_kernels.aliases import ALSO_DECIDES, ANYTHING, ENV, RENAMED, canonical
 from jupyterlab_pyspark_kernels.config import CONF_KEYS, KernelConfig, read_config
@@ -29,6 +28,8 @@ from jupyterlab_pyspark_kernels.errors import (
     Locked,
     NotAllowed,
 )
+from jupyterlab_pyspark_kernels.kernel import facts
+from jupyterlab_pyspark_kernels.kernel.failure import SparkStartError
 from jupyterlab_pyspark_kernels.places import Place
 from jupyterlab_pyspark_kernels.policy import (
     Administration,
@@ -38,7 +39,7 @@ from jupyterlab_pyspark_kernels.policy import (
     check,
     own_identity,
 )
-from jupyterlab_pyspark_kernels.render import PER_USER, read, render
+from jupyterlab_pyspark_kernels.render import read, render
 from jupyterlab_pyspark_kernels.templates import Template, TemplateFile, make_template, parse
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -440,10 +441,6 @@ def test_a_name_that_could_be_more_is_not_filled_in(monkeypatch: pytest.MonkeyPa
 # --- one kernel, many users --------------------------------------------------------------------
 
 
-def test_the_launcher_knows_the_variable_by_the_same_name() -> None:
-    assert launcher.PER_USER == PER_USER
-
-
 @given(configs(), st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12))
 def test_only_what_is_meant_is_filled_in(other: KernelConfig, user: str) -> None:
     """Whatever else is in a kernel, and whatever a user is called."""
@@ -458,7 +455,7 @@ def test_only_what_is_meant_is_filled_in(other: KernelConfig, user: str) -> None
         }
     )
     before = launched(render(config, "alice"))
-    after = {**before, **launcher.filled_in(before, {"user": user})}
+    after = {**before, **facts.filled_in(before, {"user": user})}
     filled = marked.replace("${launch.user}", user)
     assert (after["MINE"], after["PLAIN"]) == (filled, marked)
     old, new = (shlex.split(env["PYSPARK_SUBMIT_ARGS"]) for env in (before, after))
@@ -487,7 +484,7 @@ def in_a_process_of(uid: int, environ: dict[str, str]) -> dict[str, str]:
     if child == 0:
         try:
             os.setuid(uid)
-            changed = launcher.filled_in(environ, launcher.user_facts(environ))
+            changed = facts.filled_in(environ, facts.user_facts(environ))
             os.write(writable, json.dumps(changed).encode())
         finally:
             os._exit(0)
@@ -523,14 +520,14 @@ def test_two_users_of_a_hub_whose_servers_run_as_one() -> None:
     names = []
     for name in ("ann", "bob' --conf 'spark.x=y"):
         env = started(spec, {"JUPYTERHUB_USER": name})
-        env.update(launcher.filled_in(env, launcher.user_facts(env)))
+        env.update(facts.filled_in(env, facts.user_facts(env)))
         conf = effective_of(env)
         assert set(conf) == {"spark.app.name", "spark.executorEnv.PYTHONHASHSEED"}
         names.append(conf["spark.app.name"])
     assert names == ["notebook of ann", "notebook of bob' --conf 'spark.x=y"]
-    with pytest.raises(launcher.SparkStartError, match="hub_user"):
+    with pytest.raises(SparkStartError, match="hub_user"):
         env = started(spec, {})
-        launcher.filled_in(env, launcher.user_facts(env))
+        facts.filled_in(env, facts.user_facts(env))
 
 
 def effective_of(env: Mapping[str, str]) -> dict[str, str]:
@@ -561,7 +558,7 @@ def test_identity_labels_and_secrets_come_from_a_template() -> None:
     assert config.secrets == {"spark.hadoop.fs.s3a.secret.key": "env:S3_SECRET"}
     assert (config.queue, config.per_user) == ("research", [])
     before = launched(render(config, "alice"))
-    after = {**before, **launcher.filled_in(before, {"user": "bob"})}
+    after = {**before, **facts.filled_in(before, {"user": "bob"})}
     tokens = shlex.split(after["PYSPARK_SUBMIT_ARGS"])
     assert tokens[tokens.index("--proxy-user") + 1] == "bob"
     assert "spark.yarn.tags=team:research,who:bob" in tokens

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from jupyterlab_pyspark_kernels.config import KernelConfig, read_config
 from jupyterlab_pyspark_kernels.errors import Invalid
+from jupyterlab_pyspark_kernels.kernel.rules import holds_secret
 from jupyterlab_pyspark_kernels.render import (
     NotReadable,
     environment_variables,
@@ -19,7 +20,6 @@ from jupyterlab_pyspark_kernels.render import (
     render,
     submit_args,
 )
-from jupyterlab_pyspark_kernels.rules import holds_secret
 
 LEAST = {"name": "k", "environment": "/env"}
 

@@ -34,13 +34,17 @@ from kernels import (
     wait_until,
 )
 
-from jupyterlab_pyspark_kernels import launcher, rules
 from jupyterlab_pyspark_kernels.cli import main
 from jupyterlab_pyspark_kernels.config import read_config
 from jupyterlab_pyspark_kernels.errors import Invalid
 from jupyterlab_pyspark_kernels.export import export
 from jupyterlab_pyspark_kernels.importing import import_text
-from jupyterlab_pyspark_kernels.render import SECRETS, read, render
+from jupyterlab_pyspark_kernels.kernel import secrets
+from jupyterlab_pyspark_kernels.kernel.failure import SparkStartError
+from jupyterlab_pyspark_kernels.kernel.notebook import COMM_TARGET
+from jupyterlab_pyspark_kernels.kernel.rules import NAMES_OF_SECRETS
+from jupyterlab_pyspark_kernels.kernel.secrets import SECRETS_VARIABLE
+from jupyterlab_pyspark_kernels.render import read, render
 from jupyterlab_pyspark_kernels.secrecy import HIDDEN, check_secrets, without_secrets
 
 LEAST = {"name": "k", "environment": "/env"}
@@ -177,7 +181,7 @@ def test_a_kernel_tells_its_launcher_where_secrets_are_and_reads_back() -> None:
     spec = render(config, "me")
     assert read_config({**read(spec), "name": "k"}) == config
     # As Jupyter fills in variables.
-    assert json.loads(spec["env"][SECRETS].replace("$$", "$")) == secrets
+    assert json.loads(spec["env"][SECRETS_VARIABLE].replace("$$", "$")) == secrets
     assert not any("spark.a.password" in word for word in spec["argv"])
     assert "spark.a.password" not in spec["env"]["PYSPARK_SUBMIT_ARGS"]
     del spec["metadata"]
@@ -185,7 +189,7 @@ def test_a_kernel_tells_its_launcher_where_secrets_are_and_reads_back() -> None:
     assert (imported.config["secrets"], imported.remarks) == (secrets, [])
     for form in ("spark-submit", "spark-defaults"):
         told = export(config, None, form)
-        assert SECRETS not in told.text
+        assert SECRETS_VARIABLE not in told.text
         assert "spark.a.password, B_TOKEN" in " ".join(item.message for item in told.remarks)
 
 
@@ -205,8 +209,8 @@ def test_what_is_pasted_with_secrets_is_imported_without() -> None:
 # --- how the launcher finds them ----------------------------------------------------------------
 
 
-def found(references: dict[str, str], **environ: str) -> launcher.Secrets:
-    return launcher.find_secrets({**environ, launcher.SECRETS_VARIABLE: json.dumps(references)})
+def found(references: dict[str, str], **environ: str) -> secrets.Secrets:
+    return secrets.find_secrets({**environ, SECRETS_VARIABLE: json.dumps(references)})
 
 
 def private(path: Path, content: bytes | str, mode: int = 0o600) -> Path:
@@ -222,21 +226,21 @@ def test_references_lead_to_variables_and_private_files(tmp_path: Path) -> None:
         {"spark.a": "one", "spark.b.oauthTokenFile": str(file)},
         {"B": "two"},
     )
-    assert launcher.find_secrets({}) == ({}, {})
+    assert secrets.find_secrets({}) == ({}, {})
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"A": 1}', "null"])
 def test_references_that_somebody_damaged_are_told(text: str) -> None:
-    environ = {launcher.SECRETS_VARIABLE: text}
-    with pytest.raises(launcher.SparkStartError, match="is no object of names and references"):
-        launcher.find_secrets(environ)
-    assert launcher.known_secrets(environ) == []
+    environ = {SECRETS_VARIABLE: text}
+    with pytest.raises(SparkStartError, match="is no object of names and references"):
+        secrets.find_secrets(environ)
+    assert secrets.known_secrets(environ) == []
 
 
 def test_what_is_told_of_a_failure_has_no_secret_but_the_shortest() -> None:
     references = json.dumps({"A": "env:LONG", "B": "env:SHORT", "C": "env:NOT_THERE"})
-    environ = {launcher.SECRETS_VARIABLE: references, "LONG": "hunter2", "SHORT": "1"}
-    assert launcher.known_secrets(environ) == ["hunter2"]
+    environ = {SECRETS_VARIABLE: references, "LONG": "hunter2", "SHORT": "1"}
+    assert secrets.known_secrets(environ) == ["hunter2"]
 
 
 def test_files_that_others_could_read_or_change_are_refused(tmp_path: Path) -> None:
@@ -259,12 +263,12 @@ def test_files_that_others_could_read_or_change_are_refused(tmp_path: Path) -> N
     private(tmp_path / "empty", "\n")
     private(tmp_path / "large", "hunter2" * 10_000)
     for name, words in bad.items():
-        with pytest.raises(launcher.SparkStartError) as refused:
+        with pytest.raises(SparkStartError) as refused:
             found({"spark.a": f"file:{tmp_path / name}"})
         assert words in str(refused.value), name
         assert "The secret spark.a is not found at file:" in str(refused.value)
         assert "hunter2" not in str(refused.value)
-    with pytest.raises(launcher.SparkStartError, match="at env:NOWHERE: there is no text"):
+    with pytest.raises(SparkStartError, match="at env:NOWHERE: there is no text"):
         found({"A": "env:NOWHERE"})
 
 
@@ -272,13 +276,13 @@ def test_files_that_others_could_read_or_change_are_refused(tmp_path: Path) -> N
 def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     file = private(tmp_path / "a", "hunter2")
     os.chown(file, 12345, 12345)
-    with pytest.raises(launcher.SparkStartError, match="belongs to another user"):
+    with pytest.raises(SparkStartError, match="belongs to another user"):
         found({"A": f"file:{file}"})
 
 
 def test_the_redaction_covers_names_and_each_key() -> None:
     keys = ["spark.hadoop.my.pin", "spark.hive.x+y", "spark.my.pin"]
-    pattern = re.compile(launcher.redaction("(?:own)", rules.NAMES_OF_SECRETS, keys))
+    pattern = re.compile(secrets.redaction("(?:own)", NAMES_OF_SECRETS, keys))
     for shown_as in ("spark.hadoop.my.pin", "my.pin", "hive.x+y", "spark.hive.x+y", "spark.my.pin"):
         assert pattern.search(shown_as), shown_as
     for other in ("spark.my.pint", "spark.app.name", "spark.hadoop.my.pins", "x.oauthTokenFile"):
@@ -469,7 +473,7 @@ class Attached(RunningKernel):
 
     def comm(self) -> list[Any]:
         """Open the comm of the launcher, and give what it says at once."""
-        content = {"comm_id": "canaries", "target_name": launcher.COMM_TARGET, "data": {}}
+        content = {"comm_id": "canaries", "target_name": COMM_TARGET, "data": {}}
         self.client.shell_channel.send(self.client.session.msg("comm_open", content))
         heard: list[Any] = []
         while not heard or heard[-1]["content"]["data"]["stage"] != "ready":

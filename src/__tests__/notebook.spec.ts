@@ -92,7 +92,7 @@ beforeEach(() => {
       }
     }
   };
-  void notebookPlugin.activate(app as unknown as JupyterFrontEnd, null);
+  void notebookPlugin.activate(app as unknown as JupyterFrontEnd, null, null);
 });
 
 afterEach(() => {

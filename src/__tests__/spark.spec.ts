@@ -3,6 +3,7 @@ import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Kernel } from '@jupyterlab/services';
 import { nullTranslator } from '@jupyterlab/translation';
 import { Toolbar } from '@jupyterlab/ui-components';
+import { CommandRegistry } from '@lumino/commands';
 import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 import { Watch } from '../notebook/watch';
@@ -42,14 +43,15 @@ class Connection {
     return this.comms[this.comms.length - 1];
   }
 
-  tell(stage: string, seconds?: number): void {
+  tell(stage: string, seconds?: number, ui: string | null = null): void {
     const idle = seconds === undefined ? null : { seconds, at: AT };
     this.comms[this.comms.length - 1].onMsg({
-      content: { data: { stage, idle } }
+      content: { data: { stage, idle, ui } }
     });
   }
 }
 
+let commands: CommandRegistry;
 let panel: Widget & { toolbar: Toolbar };
 let kernel: Connection;
 let context: {
@@ -66,7 +68,10 @@ beforeEach(() => {
   Widget.attach(toolbar, document.body);
   kernel = new Connection();
   context = { session: { kernel }, kernelChanged: new Signal({}) };
-  const watch = new Watch({} as JupyterFrontEnd, nullTranslator);
+  const shell = { currentWidget: panel };
+  commands = new CommandRegistry();
+  const app = { commands, shell } as unknown as JupyterFrontEnd;
+  const watch = new Watch(app, nullTranslator, null);
   hear = event =>
     watch.hear(
       panel,
@@ -99,6 +104,7 @@ it('stands before the kernel’s name, and listens once', () => {
   expect([...panel.toolbar.names()]).toEqual([
     'spacer',
     'pyspark-kernels',
+    'pyspark-kernels-ui',
     'kernelName'
   ]);
   hear('busy');
@@ -118,6 +124,31 @@ it.each([
 ])('says nothing when Spark is at the stage %s', stage => {
   kernel.tell(stage);
   expect(shown()).toBeNull();
+});
+
+it.each([
+  ['jvm', /^Spark is starting/],
+  ['connecting', /^Spark is starting/],
+  ['ready', /^Spark has no UI here: spark\.ui\.enabled is false/],
+  ['failed', /^Spark does not run/],
+  ['stopped_idle', /^Spark does not run/]
+])('does not open a UI that is not there, and says why: %s', (stage, why) => {
+  kernel.tell(stage);
+  expect(commands.isEnabled('pyspark-kernels:spark-ui')).toBe(false);
+  expect(commands.caption('pyspark-kernels:spark-ui')).toMatch(why);
+});
+
+it('opens the UI as soon as it is there, and of no other notebook', () => {
+  const heard = jest.fn();
+  commands.commandChanged.connect(heard);
+  kernel.tell('ready', undefined, 'http://127.0.0.1:4040');
+  expect(heard).toHaveBeenCalled();
+  expect(commands.isEnabled('pyspark-kernels:spark-ui')).toBe(true);
+  const args = { notebook: 'another' };
+  expect(commands.isEnabled('pyspark-kernels:spark-ui', args)).toBe(false);
+  expect(commands.caption('pyspark-kernels:spark-ui', args)).toMatch(/^Go to/);
+  panel.dispose();
+  expect(commands.isEnabled('pyspark-kernels:spark-ui')).toBe(false);
 });
 
 it('says that executors were released, for how long and when', () => {

@@ -17,7 +17,7 @@ export class SparkIndicator extends Widget {
     // Read aloud when it changes; the element itself has to be there before.
     this._label.setAttribute('role', 'status');
     this.node.append(this._label);
-    _model.onChanged = () => this._show();
+    _model.changed.connect(this._show, this);
     this._show();
   }
 

@@ -1,4 +1,5 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { Watch } from './watch';
 
@@ -10,8 +11,12 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
   description:
     'Shows in a notebook how Spark is, says why its kernel ended or has no Spark, and offers what helps.',
   autoStart: true,
-  optional: [ITranslator],
-  activate: (app, translator: ITranslator | null) => {
+  optional: [ITranslator, ICommandPalette],
+  activate: (
+    app,
+    translator: ITranslator | null,
+    palette: ICommandPalette | null
+  ) => {
     let watch: Promise<Watch> | null = null;
     app.docRegistry.addWidgetExtension('Notebook', {
       createNew: (panel, { sessionContext: context }) => {
@@ -24,7 +29,8 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
             specs?.kernelspecs[kernel.name]?.metadata?.pyspark_kernels
           ) {
             watch ??= import('./watch').then(
-              ({ Watch }) => new Watch(app, translator ?? nullTranslator)
+              ({ Watch }) =>
+                new Watch(app, translator ?? nullTranslator, palette)
             );
             watch
               .then(found => found.hear(panel, context, kernel, event))

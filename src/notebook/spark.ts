@@ -4,6 +4,7 @@
 
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { Signal } from '@lumino/signaling';
 
 const COMM_TARGET = 'pyspark-kernels';
 
@@ -18,6 +19,8 @@ const ON_THE_WAY = ['returning', 'jvm', 'connecting', 'executors'];
 export interface ISparkStatus {
   /** How far Spark is: what the launcher's status file says. */
   stage: string;
+  /** Where the driver has its UI; null when it has none. */
+  ui?: string | null;
   /** For how long the kernel was idle when it gave something back, and when that was. */
   idle?: { seconds: number; at: string } | null;
 }
@@ -47,8 +50,8 @@ export class SparkModel {
     return this._isReturning;
   }
 
-  /** Is called when the launcher has told something. */
-  onChanged: () => void = () => undefined;
+  /** Is emitted when the launcher has told something. */
+  readonly changed = new Signal<this, void>(this);
 
   /**
    * Listen to a kernel of ours.
@@ -91,7 +94,7 @@ export class SparkModel {
       status.stage === 'returning' ||
       (this._isReturning && ON_THE_WAY.includes(status.stage));
     this._status = status;
-    this.onChanged();
+    this.changed.emit();
   }
 
   private _forget(): void {
@@ -100,7 +103,7 @@ export class SparkModel {
     this._isReturning = false;
     if (this._status !== null) {
       this._status = null;
-      this.onChanged();
+      this.changed.emit();
     }
   }
 
@@ -152,6 +155,26 @@ export function indicationOf(
     };
   }
   return null;
+}
+
+/**
+ * Say why Spark's UI cannot be opened; null when it can.
+ */
+export function whyNoUi(
+  { status }: Pick<SparkModel, 'status'>,
+  trans: TranslationBundle
+): string | null {
+  if (status?.ui) {
+    return null;
+  }
+  if (status?.stage === 'ready') {
+    return trans.__(
+      'Spark has no UI here: spark.ui.enabled is false, or Spark runs in a Connect server.'
+    );
+  }
+  return status !== null && ON_THE_WAY.includes(status.stage)
+    ? trans.__('Spark is starting, and has no UI yet.')
+    : trans.__('Spark does not run in this kernel.');
 }
 
 function duration(seconds: number, trans: TranslationBundle): string {

@@ -3,7 +3,7 @@
  */
 
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import type { ISessionContext } from '@jupyterlab/apputils';
+import type { ICommandPalette, ISessionContext } from '@jupyterlab/apputils';
 import type { Kernel } from '@jupyterlab/services';
 import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
 import type { Toolbar } from '@jupyterlab/ui-components';
@@ -12,11 +12,17 @@ import { DOMAIN } from '../domain';
 import type { Doctor } from './doctor';
 import { SparkIndicator } from './indicator';
 import { SparkModel } from './spark';
+import { SparkUis } from './sparkui';
 
 /**
  * What IPython calls the error of a cell that needs the Spark that did not start.
  */
 const SPARK_ERROR = 'SparkStartError';
+
+/**
+ * What our items of a toolbar are called.
+ */
+const NAME = 'pyspark-kernels';
 
 /**
  * What the launcher prints where a cell needs no Spark.
@@ -29,9 +35,11 @@ const SPARK_WORDS = 'Spark did not start.';
 export class Watch {
   constructor(
     private readonly _app: JupyterFrontEnd,
-    translator: ITranslator
+    translator: ITranslator,
+    palette: ICommandPalette | null
   ) {
     this._trans = translator.load(DOMAIN);
+    this._uis = new SparkUis(_app, palette, this._trans);
   }
 
   /**
@@ -81,24 +89,26 @@ export class Watch {
       panel.disposed.connect(() => made.leave(null));
       const { toolbar } = panel as Widget & { toolbar?: Toolbar };
       if (toolbar) {
-        addTo(toolbar, new SparkIndicator(made, this._trans));
+        addTo(toolbar, NAME, new SparkIndicator(made, this._trans));
+        const button = this._uis.add(panel, { context, model: made });
+        addTo(toolbar, `${NAME}-ui`, button);
       }
     }
     return model;
   }
 
   private readonly _trans: TranslationBundle;
+  private readonly _uis: SparkUis;
   private readonly _models = new WeakMap<Widget, SparkModel>();
   private _doctor: Promise<Doctor> | null = null;
 }
 
 /**
- * Put an indicator before the kernel's name, or last where the toolbar does not show that.
+ * Put something before the kernel's name, or last where the toolbar does not show that.
  */
-function addTo(toolbar: Toolbar, indicator: SparkIndicator): void {
-  const name = 'pyspark-kernels';
-  if (!toolbar.insertBefore('kernelName', name, indicator)) {
-    toolbar.addItem(name, indicator);
+function addTo(toolbar: Toolbar, name: string, item: Widget): void {
+  if (!toolbar.insertBefore('kernelName', name, item)) {
+    toolbar.addItem(name, item);
   }
 }
 

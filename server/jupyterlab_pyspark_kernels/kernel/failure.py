@@ -1,0 +1,61 @@
+"""Why Spark did not start, in words for a person."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Iterable, List, Optional
+
+
+class SparkStartError(RuntimeError):
+    """Spark did not start; the message says why and what to do."""
+
+    def _render_traceback_(self) -> List[str]:
+        # Where in this file it was raised tells nobody anything.
+        return str(self).splitlines()
+
+
+def explain(words: str, log: str, master: Optional[str]) -> str:
+    """Say why Spark did not start, and what to do, in the words of the rules beside this file.
+
+    The doctor applies the same rules to what this kernel leaves, so both say the same.
+    """
+    from . import rules
+
+    known, _ = rules.read_all(os.environ.get(rules.RULES_VARIABLE, ""))
+    facts = {"master": master or "", "environment": sys.prefix, "python": sys.executable}
+    found = rules.find(known, {"cause": words, "log": log, "stage": "failed"}, facts)
+    return rules.sentence(found[0]) if found else rules.quoted_line(words)
+
+
+def redacted(text: str) -> str:
+    """Give a text without secrets: a notebook keeps what it shows, and is passed on."""
+    from . import rules
+
+    return rules.redacted(text)
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """Give a text without some secrets."""
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    return text
+
+
+def describe(error: Exception, log: str) -> str:
+    """Say in one sentence what was met."""
+    if isinstance(error, SparkStartError):
+        return str(error)
+    java_exception = getattr(error, "java_exception", None)
+    if java_exception is not None:
+        return _sentence(str(java_exception.toString()))
+    telling = [line for line in log.splitlines() if re.search(r"Exception|[Ee]rror", line)]
+    if type(error).__name__ == "PySparkRuntimeError" and telling:
+        return _sentence(f"Spark's JVM ended before it was ready: {telling[0].strip()}")
+    return _sentence(f"{type(error).__name__}: {error}")
+
+
+def _sentence(text: str) -> str:
+    lines = text.strip().splitlines() or ["no reason was given"]
+    return lines[0] if lines[0].endswith(".") else f"{lines[0]}."

@@ -1,0 +1,53 @@
+"""What a user remembers of a kernel: files in their own Jupyter data directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Optional
+
+from .status import write_own
+
+OWN_DIRECTORY = f"pyspark-kernels-{os.getuid()}"
+"""What the user's own Jupyter data directory has of ours."""
+FLIGHT_VARIABLE = "PYSPARK_KERNELS_FLIGHT"
+"""Is set in a flight test, which is no use of the kernel."""
+
+
+def memory_of(directory: str, data: Optional[str] = None) -> Path:
+    """Give where this user's memory of a kernel lies, without the suffix of its files.
+
+    Args:
+        directory: the kernel's.
+        data: the user's Jupyter data directory, for those who know it already.
+    """
+    if data is None:
+        from jupyter_core.paths import jupyter_data_dir
+
+        data = jupyter_data_dir()
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(directory))).hexdigest()
+    return Path(data, OWN_DIRECTORY, "kernels", digest[:16])
+
+
+def remember(path: Path, text: str) -> None:
+    """Write a file of a memory, and make the directories that it needs.
+
+    Raises:
+        OSError: when the file system refuses.
+    """
+    for directory in (path.parent.parent, path.parent):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_own(path, text)
+
+
+def remember_use() -> None:
+    """Note that a notebook uses this kernel now: the time is that of the file."""
+    if os.environ.pop(FLIGHT_VARIABLE, None):
+        return
+    directory = os.path.dirname(os.path.realpath(__file__))
+    # A home that is read-only, full, over its quota, somebody else's or, which is the RuntimeError,
+    # unknown: a notebook works without this.
+    with suppress(OSError, RuntimeError):
+        remember(memory_of(directory).with_suffix(".used"), directory)

@@ -1,0 +1,129 @@
+"""Spark's session: made in its JVM or on a Spark Connect server, and watched."""
+
+from __future__ import annotations
+
+import atexit
+import subprocess
+import threading
+import time
+from typing import Any, Dict, Optional
+
+from .failure import SparkStartError
+from .jvm import dismissed, reap, stop
+from .options import SubmitOptions, is_local
+from .secrets import Secrets, hand_over
+from .status import Status
+
+_POLL_SECONDS = 1
+_QUIET_POLL_SECONDS = 5
+_WATCHED_STAGES = ("connecting", "executors", "ready", "stopped", "returning")
+"""Where whoever watches Spark may say more; the others were told by somebody who knows why."""
+_CONNECT_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
+"""The variable that PySpark takes the token of Spark Connect from, since 4.0."""
+_CONNECT_TOKEN_SINCE = 4
+
+
+def start(options: SubmitOptions, secrets: Secrets, status: Status) -> Dict[str, Any]:
+    """Start the JVM and the session in it."""
+    from pyspark import SparkContext
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    # The lock is PySpark's own: a getOrCreate() in a cell waits for this JVM instead of starting
+    # another. It takes the builder's lock first and then this one, so ours must come after it:
+    # the other order would block both for ever.
+    with SparkContext._lock:
+        output = {"stdout": status.log_file, "stderr": subprocess.STDOUT}
+        # A cell may have been here first.
+        gateway = SparkContext._gateway or launch_gateway(popen_kwargs=output)
+        threading.Thread(target=reap, args=(gateway.proc, status), daemon=True).start()
+        atexit.register(stop, gateway.proc)
+        hand_over(secrets, gateway.jvm)
+        SparkContext._ensure_initialized(gateway=gateway)
+    status.update(stage="connecting")
+    spark = SparkSession.builder.getOrCreate()
+    context = spark.sparkContext
+    if context._jsc.sc().isStopped():
+        raise SparkStartError(
+            f"The master {context.master} did not accept this application. "
+            "Check that it is running and that its Spark has the same version."
+        )
+    wanted = context.getConf().get("spark.executor.instances")
+    status.update(
+        stage="ready" if is_local(context.master) else "executors",
+        master=context.master,
+        application_id=context.applicationId,
+        ui=context.uiWebUrl,
+        spark_version=context.version,
+        executors_wanted=int(wanted) if wanted else None,
+    )
+    return {"spark": spark, "sc": context, "sql": spark.sql}
+
+
+def connect(options: SubmitOptions, secrets: Secrets, status: Status) -> Dict[str, Any]:
+    """Connect to a Spark Connect server; there is no JVM and no SparkContext here."""
+    from pyspark import __version__
+    from pyspark.sql import SparkSession
+
+    remote = options.remote
+    token = secrets.variables.get(_CONNECT_VARIABLE)
+    if token is not None and int(__version__.partition(".")[0]) < _CONNECT_TOKEN_SINCE:
+        remote = f"{str(remote).rstrip(';/')}{';' if ';' in str(remote) else '/;'}token={token}"
+    builder = SparkSession.builder.remote(remote)
+    for key, value in {**options.conf, **secrets.settings}.items():
+        # Everything else was settled when the server started.
+        if key.startswith("spark.sql."):
+            builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    # The version is the server's: the first thing that needs the connection.
+    status.update(stage="ready", spark_version=spark.version)
+    return {"spark": spark, "sql": spark.sql}
+
+
+def watch(status: Status) -> None:
+    """Tell of executors that come and go, until the JVM ends."""
+    from py4j.protocol import Py4JError
+    from pyspark import SparkContext
+
+    jvm = SparkContext._gateway.proc
+    while jvm.poll() is None and jvm not in dismissed:
+        status.trim_log()
+        # The notebook may stop Spark, and start it again.
+        context = SparkContext._active_spark_context
+        try:
+            if context is None or context._jsc is None:
+                status.update(_WATCHED_STAGES, stage="stopped", executors=0, ui=None)
+            else:
+                _tell_executors(status, context)
+        except (AttributeError, Py4JError, OSError):
+            # The context was stopped, and then has no Java object, or the JVM ended, while we
+            # asked; the next round sees it.
+            pass
+        coming = status["stage"] in ("connecting", "executors", "returning")
+        time.sleep(_POLL_SECONDS if coming else _QUIET_POLL_SECONDS)
+
+
+def _tell_executors(status: Status, context: Any) -> None:
+    # The driver's own block manager is one of them.
+    executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1
+    there = executors > 0 or is_local(context.master) or status["stage"] == "ready"
+    coming = "returning" if status["stage"] == "returning" else "executors"
+    status.update(
+        _WATCHED_STAGES,
+        stage="ready" if there else coming,
+        executors=executors,
+        application_id=context.applicationId,
+        ui=context.uiWebUrl,
+        tracking=_tracking(context),
+    )
+
+
+def _tracking(context: Any) -> Optional[str]:
+    """Give YARN's link to Spark's UI: the driver's own page lets nobody in but YARN."""
+    # The configuration of the JVM, to which YARN's ApplicationMaster adds a filter of the UI.
+    conf = context._jsc.sc().conf()
+    for name in conf.get("spark.ui.filters", "").split(","):
+        if name.strip().endswith(".AmIpFilter"):
+            links: str = conf.get(f"spark.{name.strip()}.param.PROXY_URI_BASES", "")
+            return links.partition(",")[0] or None
+    return None

@@ -1,0 +1,125 @@
+"""Spark as it comes up beside the notebook, in a thread of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Dict, Optional
+
+from .facts import filled_in, user_facts
+from .failure import SparkStartError, describe, explain, masked, redacted
+from .options import submit_options, without_token
+from .status import Status
+
+IDLE_VARIABLE = "PYSPARK_KERNELS_IDLE"
+"""After how many idle seconds something is given back, such as `release=1800 stop=7200`."""
+
+
+class SparkStart:
+    """Spark's session, as it comes up in a thread of its own.
+
+    Attributes:
+        status: where the stages are told.
+        objects: what the names in the notebook stand for, once Spark is there.
+        failure: why it will not be there.
+        idle: gives back what an idle kernel holds, if it is to.
+    """
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+        self.objects: Dict[str, Any] = {}
+        self.failure: Optional[SparkStartError] = None
+        self.idle = _idle_policy(self)
+        self._done = threading.Event()
+
+    def begin(self) -> None:
+        """Start, and go on watching, in the background."""
+        try:
+            # Before the first cell, which may look at the variables.
+            os.environ.update(filled_in(os.environ, user_facts(os.environ)))
+        except (SparkStartError, ValueError) as error:
+            # Also of arguments that a person wrote and nobody can split.
+            self._fail(error)
+            self._done.set()
+            return
+        threading.Thread(target=self._run, name="pyspark-kernels", daemon=True).start()
+
+    @property
+    def done(self) -> bool:
+        """Whether Spark is there or has failed."""
+        return self._done.is_set()
+
+    def settle(self) -> None:
+        """Wait until Spark is there or has failed, also for one that idleness took away."""
+        if self.idle is not None:
+            self.idle.bring_back()
+        self._done.wait()
+
+    def forget(self) -> None:
+        """Be as before the beginning, so that everybody waits for the next one."""
+        self._done.clear()
+        self.objects = {}
+        self.failure = None
+
+    def wait(self) -> Dict[str, Any]:
+        """Wait until Spark is there.
+
+        Raises:
+            SparkStartError: when it failed.
+        """
+        self.settle()
+        if self.failure is not None:
+            raise self.failure
+        return self.objects
+
+    def _run(self) -> None:
+        try:
+            # Only now, as the notebook's first cells need none of it.
+            from . import session
+            from .installation import check_pyspark
+            from .probe import probe
+            from .secrets import find_secrets
+
+            options = submit_options()
+            self.status.update(master=without_token(options.master))
+            secrets = find_secrets(os.environ)
+            os.environ.update(secrets.variables)
+            check_pyspark()
+            probe(options.master)
+            start = session.connect if options.remote else session.start
+            objects = start(options, secrets, self.status)
+            self.objects = objects
+            if self.idle is not None:
+                self.idle.begin(objects)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the notebook has to say it
+            self._fail(error)
+            return
+        finally:
+            self._done.set()
+        if not options.remote:
+            session.watch(self.status)
+
+    def _fail(self, error: Exception) -> None:
+        from .secrets import known_secrets
+
+        known = known_secrets(os.environ)
+        self.status.mask(known)
+        tail = self.status.log_tail()
+        words = redacted(masked(describe(error, tail), known))
+        log = self.status.log.read_text(encoding="utf-8", errors="replace")
+        cause = explain(words, log, self.status["master"])
+        shown = f"\n\nThe last lines of {self.status.log}:\n{redacted(tail)}" if tail else ""
+        self.failure = SparkStartError(f"Spark did not start. {cause}{shown}")
+        self.status.update(stage="failed", cause=cause, words=words)
+
+
+def _idle_policy(start: SparkStart) -> Any:
+    """Give what acts when the kernel is idle; `None`, and nothing is loaded, without a policy."""
+    text = os.environ.get(IDLE_VARIABLE)
+    if not text:
+        return None
+    from . import idle
+    from .jvm import dismiss
+
+    limits = idle.read_limits(text)
+    return idle.Idle(limits, start, dismiss) if limits else None
