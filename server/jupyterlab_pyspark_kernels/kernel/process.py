@@ -11,6 +11,7 @@ from .failure import describe, explain
 from .installation import choose
 from .memory import remember_use
 from .notebook import Notebook, serve_comm
+from .requests import Requests
 from .start import SparkStart
 from .status import Status
 
@@ -42,6 +43,7 @@ def run(arguments: List[str]) -> None:
     app.initialize(arguments)
     Notebook(app.shell, start)
     serve_comm(app.kernel, status)
+    Requests(app.kernel, {})
     atexit.register(status.close)
     remember_use()
     # Only now: a JVM that starts earlier takes the processor from the kernel, whose first answer
