@@ -98,8 +98,11 @@ export class Api {
    *
    * @param id - of the kernel.
    */
-  sparkUi(id: string): Promise<SparkUi> {
-    return this._request('GET', `ui/${encodeURIComponent(id)}`);
+  async sparkUi(id: string): Promise<SparkUi> {
+    const path = `ui/${encodeURIComponent(id)}`;
+    const { url, tracking } = await this._request<SparkUi>('GET', path);
+    const { baseUrl } = this._settings;
+    return { url: url && new URL(url, baseUrl).href, tracking };
   }
 
   kernel(place: string, name: string): Promise<Kernel> {

@@ -47,6 +47,21 @@ class Refused(web.HTTPError):
         self.error = error
 
 
+def explanation(error: BaseException | None, status: str) -> dict[str, Any]:
+    """Say what an error says to whoever sent the request.
+
+    Args:
+        error: what was raised.
+        status: what HTTP calls the answer's status.
+
+    """
+    if isinstance(error, Refused):
+        errors = [{"field": e.field, "message": e.message} for e in error.error.errors]
+        return {"message": str(error.error), "reason": error.error.reason, "errors": errors}
+    message = (isinstance(error, web.HTTPError) and error.log_message) or status
+    return {"message": message, "reason": status, "errors": []}
+
+
 # The body is taken in pieces, so that one too large is never in memory.
 @web.stream_request_body
 class Handler(APIHandler):
@@ -185,13 +200,7 @@ class Handler(APIHandler):
         self.set_header("Content-Type", "application/json")
         if status_code == 405:
             self.set_header("Allow", ", ".join(self._own_verbs()))
-        if isinstance(error, Refused):
-            errors = [{"field": e.field, "message": e.message} for e in error.error.errors]
-            message, reason = str(error.error), error.error.reason
-        else:
-            message = (isinstance(error, web.HTTPError) and error.log_message) or self._reason
-            errors, reason = [], self._reason
-        self.finish(json.dumps({"message": message, "reason": reason, "errors": errors}))
+        self.finish(json.dumps(explanation(error, self._reason)))
 
     def _own_verbs(self) -> list[str]:
         return [verb for verb in _VERBS if verb.lower() in vars(type(self))]

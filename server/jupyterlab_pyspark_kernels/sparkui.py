@@ -65,7 +65,8 @@ def driver_of(kernel: str, running: Container[str], runtime: Path) -> Driver:
         )
     status = _status(runtime / STATUS_DIRECTORY, f"{kernel}.json")
     told, tracking = (_text(status.get(name)) for name in ("ui", "tracking"))
-    return Driver(told, _link(tracking), str(status.get("stage") or ""))
+    # Where there is no UI any more, nothing leads to one.
+    return Driver(told, _link(tracking) if told else None, str(status.get("stage") or ""))
 
 
 def ui_address(driver: Driver) -> tuple[str, int]:

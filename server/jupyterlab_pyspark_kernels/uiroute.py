@@ -7,20 +7,19 @@ those for the id of an application, and its page of executors is empty then.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
 from html import escape
 from pathlib import Path
-from typing import NoReturn
-from urllib.parse import unquote_plus, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import quote, unquote_plus, urlsplit, urlunsplit
 
 from jupyter_server.auth.decorator import authorized
-from jupyter_server.utils import url_path_join
-from jupyter_server_proxy.handlers import ProxyHandler, RewritableResponse
 from tornado import web
-from tornado.httputil import HTTPHeaders
+from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
+from tornado.httputil import HTTPHeaders, HTTPInputError
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from .errors import CannotBeDone, NotAllowed, quoted
-from .handlers import NAMESPACE, RESOURCE, Handler
+from .handlers import NAMESPACE, RESOURCE, Handler, explanation
 from .models import SparkUi
 from .sparkui import Driver, driver_of, ui_address
 
@@ -29,8 +28,8 @@ _TO_SPARK = ("Accept-Language", "If-Modified-Since", "User-Agent")
 are and not compressed, as one thing in them is changed."""
 
 _FROM_SPARK = {
-    *("Content-Type", "Content-Disposition", "Content-Security-Policy"),
-    *("Cache-Control", "Last-Modified", "Location", "Vary"),
+    *("Content-Disposition", "Content-Security-Policy"),
+    *("Cache-Control", "Last-Modified", "Vary"),
 }
 
 _POLICY = "; ".join(
@@ -45,16 +44,15 @@ _POLICY = "; ".join(
         "img-src 'self' data:",
         "font-src 'self' data:",
         "connect-src 'self'",
+        # One would outlive the kernel.
+        "worker-src 'none'",
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'self'",
     ]
 )
-_NO_ANSWER = (500, 599)
-"""What the library answers in place of a driver that does not."""
-
-
-Verb = Callable[..., Awaitable[None] | None]
+_CONNECT_SECONDS = 20
+_ANSWER_SECONDS = 120
 
 
 async def _driver(handler: Handler, kernel: str) -> Driver:
@@ -78,30 +76,18 @@ class SparkUiHandler(Handler):
         self.answer(SparkUi(url=url if driver.tracking is None else None, tracking=driver.tracking))
 
 
-class _ReadAndKill(ProxyHandler):
-    """The library's handler without the verbs that Spark's UI does not use."""
-
-    def _not_used(self, *_: str) -> NoReturn:
-        raise web.HTTPError(405)
-
-    head: Verb = _not_used
-    put: Verb = _not_used
-    patch: Verb = _not_used
-    delete: Verb = _not_used
-
-
-class SparkUiPathHandler(Handler, _ReadAndKill):
+class SparkUiPathHandler(Handler):
     """One page, file or answer of a kernel's Spark UI."""
 
     def check_xsrf_cookie(self) -> None:
-        """Check what changes something; the library leaves it to whoever is behind it.
+        """Check what changes something, and what another page might read.
 
         A hub checks reading as well, and Spark's pages read from Spark's API without a token. What
         a browser itself says to come from this origin is let through then, and so is a page.
         """
         reads = self.request.method in ("GET", "HEAD")
         if not (reads and self.request.headers.get("Sec-Fetch-Site") == "same-origin"):
-            super(ProxyHandler, self).check_xsrf_cookie()
+            super().check_xsrf_cookie()
 
     @web.authenticated
     @authorized("read", resource=RESOURCE)
@@ -109,7 +95,7 @@ class SparkUiPathHandler(Handler, _ReadAndKill):
         """Give it, and ask in place of Spark's links that kill something."""
         driver = await _driver(self, kernel)
         if _kills(path):
-            self._ask()
+            self._ask(path)
         else:
             await self._pass_on(driver, kernel, path)
 
@@ -124,20 +110,60 @@ class SparkUiPathHandler(Handler, _ReadAndKill):
             )
         await self._pass_on(driver, kernel, path)
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer whoever opens a page with a page, and Spark's scripts as everywhere."""
+        if status_code == 405 or "text/html" not in self.request.headers.get("Accept", ""):
+            super().write_error(status_code, **kwargs)
+            return
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        message = explanation(error, self._reason)["message"]
+        self._show(_PROBLEM, message=message)
+
     async def _pass_on(self, driver: Driver, kernel: str, path: str) -> None:
-        address, port = await self.call(ui_address, driver)
-        host = f"[{address}]" if ":" in address else address
-        self.proxy_base = f"{NAMESPACE}/ui/{kernel}"
-        self.host_allowlist = [host]
-        self.rewrite_response = lambda response: self._as_ours(response, host, port)
-        self.request.query = _without_tokens(self.request.query)
-        # Anything else may be passed on in pieces, around what is done to the answer.
-        self.request.headers["Accept"] = "*/*"
+        address = await self.call(ui_address, driver)
+        own = f"{self.base_url}{NAMESPACE}/ui/{kernel}"
+        answer = await self._ask_spark(*address, path, own)
+        if await self.call(ui_address, driver) != address:
+            # Somebody else could have taken the port before Spark was asked.
+            self._refuse(CannotBeDone.at("", "Spark's UI moved meanwhile. Try again."))
+        self.set_status(answer.code)
+        # Jupyter lets whoever has a token read from anywhere; Spark's pages are for this one place.
+        for name in ("Access-Control-Allow-Origin", "Content-Security-Policy"):
+            self.clear_header(name)
+        for name, value in answer.headers.get_all():
+            if name in _FROM_SPARK:
+                self.add_header(name, value)
+        self.add_header("Content-Security-Policy", _POLICY)
+        self.set_header("Referrer-Policy", "same-origin")
+        if "Location" in answer.headers:
+            self.set_header("Location", self._led(answer.headers["Location"], *address, own))
+        kind = answer.headers.get("Content-Type", "application/octet-stream")
+        body = answer.body.replace(*_KILL_FORM) if kind.startswith("text/html") else answer.body
+        # What has no body may have no piece of one either.
+        await self.finish(body or None, set_content_type=kind)
+
+    async def _ask_spark(self, host: str, port: int, path: str, own: str) -> HTTPResponse:
+        method = self.request.method or "GET"
+        address = f"[{host}]" if ":" in host else host
+        query = _without_tokens(self.request.query)
+        # As one path, whatever is written in it.
+        target = urlunsplit(("http", f"{address}:{port}", "/" + quote(path, _IN_A_PATH), query, ""))
+        client = SimpleAsyncHTTPClient(force_instance=True)
         try:
-            await self.proxy(host, port, path)
-        except web.HTTPError as error:
-            if error.status_code not in _NO_ANSWER:
-                raise
+            return await client.fetch(
+                HTTPRequest(
+                    target,
+                    method,
+                    self._headers_for_spark(own),
+                    body=b"" if method == "POST" else None,
+                    follow_redirects=False,
+                    decompress_response=False,
+                    connect_timeout=_CONNECT_SECONDS,
+                    request_timeout=_ANSWER_SECONDS,
+                ),
+                raise_error=False,
+            )
+        except (HTTPClientError, HTTPInputError, OSError):
             self._refuse(
                 CannotBeDone.at(
                     "",
@@ -145,59 +171,72 @@ class SparkUiPathHandler(Handler, _ReadAndKill):
                     "kernel.",
                 )
             )
+        finally:
+            client.close()
 
-    def proxy_request_headers(self) -> HTTPHeaders:
-        """Give the headers that Spark is to see; the library adds where its links lead."""
-        kept = HTTPHeaders({"Accept": "*/*"})
+    def _headers_for_spark(self, own: str) -> HTTPHeaders:
+        """Give what Spark is to see, and where its links lead."""
+        headers = HTTPHeaders({"Accept": "*/*", "X-Forwarded-Context": own})
         for name in _TO_SPARK:
             if name in self.request.headers:
-                kept[name] = self.request.headers[name]
-        return kept
+                headers[name] = self.request.headers[name]
+        return headers
 
-    def _as_ours(self, response: RewritableResponse, host: str, port: int) -> None:
-        kept = HTTPHeaders()
-        for name, value in response.headers.get_all():
-            if name in _FROM_SPARK:
-                kept.add(name, self._led(value, host, port) if name == "Location" else value)
-        kept.add("Content-Security-Policy", _POLICY)
-        kept["X-Content-Type-Options"] = "nosniff"
-        kept["Referrer-Policy"] = "same-origin"
-        response.headers = kept
-        if kept.get("Content-Type", "").startswith("text/html"):
-            response.body = response.body.replace(*_KILL_FORM)
-
-    def _led(self, location: str, host: str, port: int) -> str:
-        """Give where Spark leads, below its own root: the library puts ours before it."""
-        parts = urlsplit(location)
-        if (parts.scheme, parts.netloc) not in (("", ""), ("http", f"{host}:{port}")):
+    def _led(self, location: str, host: str, port: int, own: str) -> str:
+        """Give where Spark leads, below our own address."""
+        try:
+            parts = urlsplit(location)
+        except ValueError:
+            parts = None
+        if parts is None or parts[:2] not in (("", ""), ("http", f"{host}:{port}")):
             self._refuse(
                 CannotBeDone.at("", f"Spark's UI leads to {quoted(location)}. Open it there.")
             )
-        path = parts.path.removeprefix(url_path_join(self.base_url, self.proxy_base))
+        path = parts.path if parts.path.startswith(f"{own}/") else f"{own}/{parts.path.lstrip('/')}"
         return urlunsplit(("", "", path, parts.query, parts.fragment))
 
-    def _ask(self) -> None:
+    def _ask(self, path: str) -> None:
         """Ask whether to kill what one of Spark's links names: a link alone changes nothing."""
+        what = _what_is_killed(path, self.get_query_argument("id", "?"))
+        self._show(_QUESTION, what=what, token=self.xsrf_token.decode())
+
+    def _show(self, page: str, **texts: str) -> None:
+        """Show a page of our own."""
         nonce = secrets.token_urlsafe()
-        self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header(
             "Content-Security-Policy",
             "sandbox allow-scripts allow-same-origin; default-src 'none'; connect-src 'self'; "
             f"script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; base-uri 'none'; "
             "frame-ancestors 'self'",
         )
-        what = escape(_what_is_killed(self.request.path, self.get_query_argument("id", "?")))
-        token = escape(self.xsrf_token.decode())
-        self.finish(_QUESTION.format(nonce=nonce, what=what, token=token))
+        told = {name: escape(text) for name, text in texts.items()}
+        content = (_HEAD + page).format(nonce=nonce, **told)
+        self.finish(content, set_content_type="text/html; charset=utf-8")
 
 
-_QUESTION = """<!DOCTYPE html>
+_IN_A_PATH = "/:@!$&'()*+,;=~"
+"""What a path may hold as it is."""
+
+_HEAD = """<!DOCTYPE html>
 <html lang="en">
-<title>Kill {what}?</title>
+<meta name="viewport" content="width=device-width">
 <style nonce="{nonce}">
-  :root {{ color-scheme: light dark; font-family: sans-serif; }}
-  body {{ margin: 2rem; }}
+  :root {{ color-scheme: light dark; font: 14px/1.5 system-ui, sans-serif; }}
+  body {{ max-width: 40rem; margin: 3rem auto; padding: 0 1.5rem; }}
+  h1 {{ font-size: 1.4rem; font-weight: 600; }}
+  p {{ overflow-wrap: anywhere; }}
+  button {{ font: inherit; padding: 0.4rem 1rem; }}
 </style>
+"""
+
+_PROBLEM = """<title>Spark UI</title>
+<h1>Spark&rsquo;s UI cannot be shown</h1>
+<p>{message}</p>
+<p><a href="">Try again</a></p>
+</html>
+"""
+
+_QUESTION = """<title>Kill {what}?</title>
 <h1>Kill {what}?</h1>
 <p>What it has computed so far is lost.</p>
 <p><button data-token="{token}">Kill {what}</button></p>

@@ -6,6 +6,7 @@ JupyterLab that runs as them.
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -258,6 +259,44 @@ def test_a_kernel_that_others_use_keeps_its_modes_when_it_is_edited_and_brought_
     directory = hub.shared / shared["name"]
     assert stat.S_IMODE(directory.stat().st_mode) & 0o777 == 0o755
     assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o644}
+
+
+def test_a_spark_ui_is_its_owners_and_whole_behind_the_hub(
+    ada: Session, ben: Session, config: dict[str, Any]
+) -> None:
+    assert ben.call("POST", "kernels", {**config, "master": "local[1]"})[0] == 201
+    with ben.notebook("my-spark") as notebook:
+        assert notebook.value("spark.range(10).count()") == "10"
+        (running,) = ben.jupyter("GET", "kernels")
+        status, ui = ben.call("GET", f"ui/{running['id']}")
+        own = f"/user/{BEN.name}/{NAMESPACE}/ui/{running['id']}/"
+        assert (status, ui) == (200, {"url": own, "tracking": None})
+        # What a browser sends, which has cookies and no token.
+        opens = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
+        scripts = {"Accept": "*/*", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+
+        def fetch(session: Session, path: str, headers: dict[str, str]) -> httpx.Response:
+            return session.browser.get(location_url(ben, own + path), headers=headers)
+
+        page = fetch(ben, "executors/", opens)
+        assert (page.status_code, page.url.path) == (200, f"{own}executors/")
+        links = set(re.findall(r"""(?:href|src)=["'](/[^"'?#]*)""", page.text))
+        assert links
+        assert all(link.startswith(own) for link in links), links
+        assert {fetch(ben, link.removeprefix(own), scripts).status_code for link in links} == {200}
+        (application,) = fetch(ben, "api/v1/applications", scripts).json()
+        listed = f"api/v1/applications/{application['id']}/allexecutors"
+        (executor,) = fetch(ben, listed, scripts).json()
+        assert (executor["id"], executor["isActive"]) == ("driver", True)
+        # From elsewhere, even his own browser reads nothing of it.
+        assert fetch(ben, listed, {**scripts, "Sec-Fetch-Site": "cross-site"}).status_code == 403
+        for headers in (opens, scripts, {"Authorization": f"token {ada.token}"}):
+            answer = fetch(ada, listed, headers)
+            assert answer.status_code == 403, answer.url
+            assert "driver" not in answer.text
+        # In her own server there is no such kernel.
+        status, error = ada.call("GET", f"ui/{running['id']}/executors/")
+        assert (status, error["reason"]) == (404, "missing")
 
 
 def test_nobody_undoes_what_another_did(

@@ -32,6 +32,7 @@ BASE = "/user/alice@b/"
 TOKEN = "a-token-that-Spark-must-not-see"
 XSRF = "00ff"
 NOBODY = 65534
+OLDER = os.environ.get("PYSPARK_KERNELS_TEST_SPARK_35")
 
 
 # --- the server and its kernels -----------------------------------------------------------------
@@ -43,6 +44,7 @@ class Server:
 
     folder: Path
     browser: httpx.Client
+    process: int
 
     @property
     def runtime(self) -> Path:
@@ -61,6 +63,10 @@ class Server:
         content: dict[str, Any] = json.loads(self.status_file(kernel).read_text())
         return content
 
+    def descriptors(self) -> int:
+        """Count the files and sockets that it has open."""
+        return len(os.listdir(f"/proc/{self.process}/fd"))
+
     def start(self, name: str) -> str:
         """Start a kernel as a notebook does; give its id."""
         started = self.browser.post(f"{BASE}api/kernels", json={"name": name}).raise_for_status()
@@ -76,6 +82,8 @@ def server(pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory) 
         pyspark_environment,
         conf={"spark.ui.enabled": "false"},
     )
+    if OLDER:
+        write_kernel(folder / "DATA" / "kernels" / "older", Path(OLDER))
     port = free_port()
     command = [
         *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
@@ -99,7 +107,7 @@ def server(pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory) 
             browser.get(f"{BASE}api/status?token={TOKEN}").raise_for_status()
             browser.cookies.set("_xsrf", XSRF)
             browser.headers["X-XSRFToken"] = XSRF
-            yield Server(folder, browser)
+            yield Server(folder, browser, process.pid)
     finally:
         process.terminate()
         process.wait()
@@ -225,17 +233,7 @@ def test_a_job_is_killed_by_a_click_and_by_no_link(
     server: Server, kernels: tuple[str, str]
 ) -> None:
     kernel = kernels[0]
-    application = server.status(kernel)["application_id"]
-
-    def running() -> list[int]:
-        jobs = server.get(kernel, f"api/v1/applications/{application}/jobs?status=running").json()
-        return [job["jobId"] for job in jobs]
-
-    run_in(
-        server, kernel, "sc.range(2).map(lambda _: __import__('time').sleep(900)).count()", False
-    )
-    wait_until(running)
-    (job,) = running()
+    job = run_for_ever(server, kernel)
     page = server.get(kernel, "jobs/").text
     (form,) = re.findall(r"<form [^>]*/jobs/job/kill/.*?</form>", page, re.DOTALL)
     # As the browser submits it.
@@ -253,12 +251,63 @@ def test_a_job_is_killed_by_a_click_and_by_no_link(
     assert server.browser.post(address, json={}, headers=without).status_code == 403
     assert server.browser.post(address, data={"a": "b"}).status_code == 415
     assert server.browser.post(server.ui(kernel, "jobs/"), json={}).status_code == 403
-    assert running() == [job]
+    assert running_jobs(server, kernel) == [job]
+    kill(server, kernel, link)
+
+
+def run_for_ever(server: Server, kernel: str) -> int:
+    """Start a job; give its number."""
+    code = "sc.range(2).map(lambda _: __import__('time').sleep(900)).count()"
+    run_in(server, kernel, code, wait=False)
+    wait_until(lambda: running_jobs(server, kernel))
+    (job,) = running_jobs(server, kernel)
+    return job
+
+
+def running_jobs(server: Server, kernel: str) -> list[int]:
+    application = server.status(kernel)["application_id"]
+    jobs = server.get(kernel, f"api/v1/applications/{application}/jobs?status=running").json()
+    return [job["jobId"] for job in jobs]
+
+
+def kill(server: Server, kernel: str, link: str) -> None:
+    """Click on what the question offers."""
     (token,) = re.findall('data-token="(.*?)"', server.get(kernel, link).text)
-    killed = server.browser.post(address, json={}, headers={"X-XSRFToken": token})
+    killed = server.browser.post(server.ui(kernel, link), json={}, headers={"X-XSRFToken": token})
     assert killed.status_code == 302, killed.text
     assert killed.headers["Location"] == server.ui(kernel, "jobs/")
-    wait_until(lambda: not running())
+    wait_until(lambda: not running_jobs(server, kernel))
+
+
+@pytest.mark.skipif(
+    OLDER is None,
+    reason="Spark 3.5 is 300 MB more; set PYSPARK_KERNELS_TEST_SPARK_35 to an environment with it.",
+)
+def test_spark_3_5_shows_its_pages_and_is_killed_by_its_link(server: Server) -> None:
+    kernel = server.start("older")
+    try:
+        wait_until(lambda: server.get(kernel, "jobs/").status_code == 200)
+        for page in ("jobs", "stages", "executors", "environment", "storage"):
+            answer = server.get(kernel, f"{page}/")
+            links = set(re.findall(r"""(?:href|src)=["'](/[^"'?#]*)""", answer.text))
+            assert links
+            assert all(link.startswith(server.ui(kernel)) for link in links), links
+            files = {server.browser.get(link).status_code for link in links if "/static/" in link}
+            assert files == {200}
+        (application,) = server.get(kernel, "api/v1/applications").json()
+        assert application["attempts"][0]["appSparkVersion"].startswith("3.5.")
+        path = f"api/v1/applications/{application['id']}/allexecutors"
+        assert [one["id"] for one in server.get(kernel, path).json()] == ["driver"]
+        job = run_for_ever(server, kernel)
+        (link,) = re.findall(
+            r'href="([^"]*/jobs/job/kill/[^"]*)"', server.get(kernel, "jobs/").text
+        )
+        assert link == server.ui(kernel, f"jobs/job/kill/?id={job}")
+        assert f"Kill job {job}?" in server.browser.get(link).text
+        assert running_jobs(server, kernel) == [job]
+        kill(server, kernel, link.removeprefix(server.ui(kernel)))
+    finally:
+        server.browser.delete(f"{BASE}api/kernels/{kernel}").raise_for_status()
 
 
 def test_what_is_asked_holds_no_markup(server: Server, kernels: tuple[str, str]) -> None:
@@ -316,10 +365,36 @@ def test_a_kernel_without_ui_says_why(server: Server) -> None:
 # --- what Spark gets to see ---------------------------------------------------------------------
 
 
+LEADS = {
+    f"/leads-{number}": location
+    for number, location in enumerate(
+        [
+            *(
+                "http://evil.example/",
+                "//evil.example/",
+                "https://127.0.0.1/",
+                "javascript:alert(1)",
+            ),
+            *("http://127.0.0.1:1@evil.example/", "http://evil.example:PORT/", "http://[::"),
+            "http:/\\evil.example",
+        ]
+    )
+}
+BROKEN = {
+    "/broken-line": b"never HTTP\r\n\r\n",
+    "/broken-length": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1",
+    "/broken-header": b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n1",
+    "/broken-nothing": b"",
+}
+
+
 class Echo(BaseHTTPRequestHandler):
     """Stands in for a Spark: says what it was sent, and tries to get more out of it."""
 
     def do_GET(self) -> None:
+        if "broken" in self.path:
+            self.wfile.write(BROKEN[self.path])
+            return
         body = f"{self.requestline}\n{self.headers}".encode()
         self.send_response(302 if "leads" in self.path else 200)
         self.send_header("Content-Type", "text/html")
@@ -333,7 +408,7 @@ class Echo(BaseHTTPRequestHandler):
         }.items():
             self.send_header(name, value)
         if "leads" in self.path:
-            self.send_header("Location", "http://evil.example/")
+            self.send_header("Location", LEADS[self.path])
         self.end_headers()
         self.wfile.write(body)
 
@@ -388,13 +463,77 @@ def test_no_token_reaches_spark_and_no_cookie_comes_back(
         assert "sandbox" in answer.headers["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize("path", LEADS)
 def test_spark_leads_nobody_elsewhere(
-    server: Server, tell: Callable[[str], str], echo: int
+    server: Server, tell: Callable[[str], str], echo: int, path: str
 ) -> None:
-    answer = server.get(tell(f"http://127.0.0.1:{echo}"), "leads")
+    answer = server.get(tell(f"http://127.0.0.1:{echo}"), path[1:])
     assert answer.status_code == 422
     assert "Location" not in answer.headers
-    assert "evil.example" in answer.json()["message"]
+    assert "leads to" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("path", BROKEN)
+def test_a_broken_answer_is_told(
+    server: Server, tell: Callable[[str], str], echo: int, path: str
+) -> None:
+    answer = server.get(tell(f"http://127.0.0.1:{echo}"), path[1:])
+    assert answer.status_code == 422
+    assert "does not answer" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("jobs/%3Fid=1%23x", "/jobs/%3Fid=1%23x"),
+        ("a%0d%0aX-Evil:%201%0d%0a/b", "/a%0D%0AX-Evil:%201%0D%0A/b"),
+        ("%2f%2fevil.example/", "///evil.example/"),
+        ("..%2f..%2fapi", "/../../api"),
+        ("http://evil.example/", "/http://evil.example/"),
+        ("@evil.example/%25%00", "/@evil.example/%25%00"),
+        ("caf%C3%A9/?q=%0d%0aX-Evil:%201", "/caf%C3%A9/?q=%0d%0aX-Evil:%201"),
+    ],
+)
+def test_a_path_stays_a_path(
+    server: Server, tell: Callable[[str], str], echo: int, written: str, sent: str
+) -> None:
+    answer = server.get(tell(f"http://127.0.0.1:{echo}"), written)
+    first, *headers = answer.text.splitlines()
+    assert first == f"GET {sent} HTTP/1.1"
+    assert not any(line.startswith("X-Evil") for line in headers)
+
+
+def test_no_socket_is_opened_or_left(
+    server: Server, kernels: tuple[str, str], tell: Callable[[str], str], echo: int
+) -> None:
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    answer = server.get(tell(f"http://127.0.0.1:{echo}"), "jobs/", **upgrade)
+    assert answer.status_code == 200
+    assert "Upgrade" not in answer.text
+    before = server.descriptors()
+    for number in range(20):
+        server.get(kernels[0], "jobs/" if number % 2 else "api/v1/applications/none")
+        assert server.get(kernels[1], "broken-line").status_code == 422
+    wait_until(lambda: server.descriptors() <= before + 2)
+
+
+def test_who_opens_a_page_is_told_by_a_page(server: Server, tell: Callable[[str], str]) -> None:
+    kernel = tell("http://<img src=x>")
+    answer = server.get(kernel, "jobs/", Accept="text/html,*/*;q=0.8")
+    assert answer.status_code == 403
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "<h1>Spark&rsquo;s UI cannot be shown</h1>" in answer.text
+    assert "&lt;img src=x&gt;" in answer.text
+    assert "<img" not in answer.text
+    gone = server.get("0" * 8, "jobs/", Accept="text/html")
+    assert gone.status_code == 404
+    assert "Open the UI from its notebook." in gone.text
 
 
 def test_a_driver_that_is_gone_is_told(server: Server, tell: Callable[[str], str]) -> None:
@@ -408,7 +547,13 @@ FORGED = [
     *("http://no-such-host.invalid:4040", "http://0.0.0.0:PORT", "http://224.0.0.1:PORT"),
     *("file:///etc/passwd", "ftp://127.0.0.1:PORT", "http://127.0.0.1", "http://127.0.0.1:0"),
     *("http://127.0.0.1:99999", "http://127.0.0.1:PORT@192.0.2.1:80", "http://[::", "", "x"),
-    "http://127.0.0.1\n.evil:PORT",
+    *("http://127.0.0.1\n.evil:PORT", "http://[fe80::1%lo]:PORT", "http://[fe80::1%25lo]:PORT"),
+    *(
+        "http://127.1:PORT:1",
+        "http://" + "a" * 300 + ":PORT",
+        "http://\u2024:PORT",
+        "//127.0.0.1:PORT",
+    ),
 ]
 
 
@@ -530,8 +675,11 @@ def test_a_file_of_somebody_else_is_not_believed(status: Path) -> None:
     ],
 )
 def test_only_a_link_of_the_web_becomes_one(status: Path, told: object, link: str | None) -> None:
-    status.write_text(json.dumps({"stage": "ready", "tracking": told}))
+    address = "http://127.0.0.1:4040"
+    status.write_text(json.dumps({"stage": "ready", "ui": address, "tracking": told}))
     assert driver_of("k", ["k"], status.parents[1]).tracking == link
+    status.write_text(json.dumps({"stage": "stopped", "ui": None, "tracking": told}))
+    assert driver_of("k", ["k"], status.parents[1]).tracking is None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", socket.gethostname(), "[::1]"])

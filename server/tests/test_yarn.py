@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from carrying import prove, site_packages, with_package
 from flights import Listener, figures
@@ -80,6 +81,11 @@ def test_a_kernel_counts_on_yarn(
         assert kernel.value("spark.range(1000).count()") == "1000"
         assert yarn.applications()["counts"]["state"] == "RUNNING"
         assert kernel.wait_for_stage("ready")["master"] == "yarn"
+        wait_until(lambda: kernel.status()["tracking"])
+        told = kernel.status()
+        assert told["tracking"] == yarn.applications()["counts"]["trackingUrl"].rstrip("/")
+        page = httpx.get(told["tracking"], follow_redirects=True)
+        assert "Spark Jobs" in page.text, page.text
         kernel.manager.shutdown_kernel()
         wait_until(lambda: yarn.applications()["counts"]["state"] == "FINISHED")
 

@@ -5,7 +5,7 @@ import { nullTranslator } from '@jupyterlab/translation';
 import { CommandRegistry } from '@lumino/commands';
 import { Widget } from '@lumino/widgets';
 import { fireEvent, screen, waitFor, within } from '@testing-library/dom';
-import rulebook from '../../server/jupyterlab_pyspark_kernels/rules.json';
+import rulebook from '../../server/jupyterlab_pyspark_kernels/kernel/rules.json';
 import type { Diagnosis, Flight, Kernel, Task } from '../api';
 import { createPanel, showDoctor } from '../manager';
 import { managerPlugin } from '../manager/plugin';
@@ -63,6 +63,8 @@ const FLIGHT: Flight = {
 
 let server: Server;
 let events: Events;
+/** The sessions of kernels that run. */
+let running: { name: string; kernel: { id: string; name: string } }[];
 let app: JupyterFrontEnd;
 let panel: Widget;
 
@@ -101,6 +103,7 @@ async function choose(name: string, label: string): Promise<void> {
 beforeEach(() => {
   server = new Server();
   events = new Events();
+  running = [];
   const commands = new CommandRegistry();
   commands.addCommand('pyspark-kernels:edit', { execute: edit });
   commands.addCommand('pyspark-kernels:create', { execute: create });
@@ -110,9 +113,11 @@ beforeEach(() => {
     commands,
     shell: {
       add: (widget: Widget) => Widget.attach(widget, document.body),
-      activateById: jest.fn()
+      activateById: jest.fn(),
+      widgets: () => [][Symbol.iterator]()
     },
     serviceManager: {
+      sessions: { running: () => running[Symbol.iterator]() },
       serverSettings: ServerConnection.makeSettings(),
       events: events.manager
     }
@@ -266,12 +271,13 @@ describe('the menu', () => {
     expect(disabled.map(({ dataset }) => dataset.action)).toEqual([
       'edit',
       'rename',
+      'ui-0',
       'compare',
       'share',
       'delete'
     ]);
     expect(disabled[0].textContent).toContain('not writable for you');
-    fireEvent.click(disabled[3]);
+    fireEvent.click(disabled[4]);
     expect(screen.queryByRole('menu')).not.toBeNull();
     expect(server.sent('DELETE', 'kernels/usr-share/other')).toEqual([]);
   });
@@ -357,6 +363,49 @@ describe('the menu', () => {
         server.sent('POST', 'kernels/user/demo/move').map(({ body }) => body)
       ).toEqual([{ place: 'usr-share' }])
     );
+  });
+
+  it('opens the Spark UI of each notebook that runs it', async () => {
+    running = [
+      { name: 'one.ipynb', kernel: { id: 'k1', name: 'demo' } },
+      { name: 'two.ipynb', kernel: { id: 'k2', name: 'demo' } },
+      { name: 'three.ipynb', kernel: { id: 'k3', name: 'other' } }
+    ];
+    const own = '/jupyterlab-pyspark-kernels/ui/k2/';
+    server.answers['GET ui/k2'] = () => json({ url: own, tracking: null });
+    await open(KERNEL);
+    await choose('Demo', 'Open Spark UI of two.ipynb');
+    const frame = await screen.findByTitle<HTMLIFrameElement>(
+      'Spark UI: two.ipynb'
+    );
+    expect(new URL(frame.src).pathname).toBe(own);
+    const sandbox = frame.getAttribute('sandbox');
+    expect(sandbox).toMatch(/allow-modals/);
+    expect(sandbox).not.toMatch(/top-navigation|popups/);
+    expect(app.shell.activateById).toHaveBeenCalledWith(
+      'jp-pyspark-kernels-ui-k2'
+    );
+    running = running.slice(0, 1);
+    const opened = jest.spyOn(window, 'open').mockReturnValue(null);
+    const tracking = 'http://rm:8088/proxy/application_1';
+    server.answers['GET ui/k1'] = () => json({ url: null, tracking });
+    await choose('Demo', 'Open Spark UI');
+    await waitFor(() =>
+      expect(opened).toHaveBeenCalledWith(
+        tracking,
+        '_blank',
+        'noopener,noreferrer'
+      )
+    );
+  });
+
+  it('says why there is no Spark UI', async () => {
+    running = [{ name: 'one.ipynb', kernel: { id: 'k1', name: 'demo' } }];
+    const message = 'Spark is starting, and has no UI yet.';
+    server.answers['GET ui/k1'] = () => refuse(422, { field: '', message });
+    await open(KERNEL);
+    await choose('Demo', 'Open Spark UI');
+    expect(await screen.findByText(message)).toBeTruthy();
   });
 
   it('duplicates what is described', async () => {

@@ -3,12 +3,14 @@
  */
 
 import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
+import type { Session } from '@jupyterlab/services';
 import { announceUndone } from '../announce';
 import type { Kernel, KernelConfig, Place, Remark, Written } from '../api';
 import { CommandIDs } from '../commands';
 import { showComparison } from '../compare';
 import { showEffective } from '../effective';
 import { orExplain } from '../explain';
+import { showSparkUi } from '../notebook/sparkpage';
 import { shownTasks } from '../tasks/shown';
 import { TaskCommandIDs } from '../tasks/plugin';
 import { ask } from './ask';
@@ -97,6 +99,15 @@ export function actionsOf(kernel: Kernel, model: ManagerModel): IAction[] {
       unread ?? foreign ?? running(kernel, model),
       () => model.test(kernel)
     ),
+    ...uisOf(kernel, model).map(({ label, reason, of }, at) =>
+      action(
+        `ui-${at}`,
+        label,
+        trans.__('The Spark UI cannot be shown'),
+        reason,
+        () => showUi(of, model)
+      )
+    ),
     action('doctor', trans.__('Diagnose…'), unshown, foreign, () =>
       showDoctor(model.services, kernel)
     ),
@@ -162,6 +173,35 @@ function running(kernel: Kernel, model: ManagerModel): string | null {
   return model.testOf(keyOf(kernel))?.isRunning
     ? model.services.trans.__('It is being tested.')
     : null;
+}
+
+/**
+ * Give what opens the Spark UI of whatever runs a kernel: one for each of its notebooks.
+ */
+function uisOf({ name }: Kernel, { services }: ManagerModel) {
+  const { sessions, trans } = services;
+  const label = trans.__('Open Spark UI');
+  const all = [...sessions.running()].filter(
+    ({ kernel }) => kernel?.name === name
+  );
+  if (all.length === 0) {
+    return [{ label, reason: trans.__('No notebook runs it.'), of: null }];
+  }
+  return all.map(of => ({
+    label: all.length === 1 ? label : trans.__('Open Spark UI of %1', of.name),
+    reason: null,
+    of
+  }));
+}
+
+async function showUi(
+  of: Session.IModel | null,
+  { services }: ManagerModel
+): Promise<void> {
+  if (of?.kernel) {
+    const { api, shell, trans } = services;
+    await showSparkUi(shell, api, trans, { id: of.kernel.id, name: of.name });
+  }
 }
 
 function unshareable(

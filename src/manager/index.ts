@@ -15,9 +15,10 @@ function servicesOf(
   app: JupyterFrontEnd,
   trans: TranslationBundle
 ): IManagerServices {
-  const { commands, serviceManager } = app;
-  const { events, serverSettings } = serviceManager;
-  return { api: new Api(serverSettings), commands, events, trans };
+  const { commands, serviceManager, shell } = app;
+  const { events, serverSettings, sessions } = serviceManager;
+  const api = new Api(serverSettings);
+  return { api, commands, events, sessions, shell, trans };
 }
 
 export function createPanel(

@@ -1,5 +1,5 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import type { Event } from '@jupyterlab/services';
+import type { Event, Session } from '@jupyterlab/services';
 import { VDomModel } from '@jupyterlab/ui-components';
 import { Debouncer } from '@lumino/polling';
 import type { Kernel, KernelAddress, Place, Task } from '../api';
@@ -19,6 +19,8 @@ const RELOAD_DELAY_MS = 100;
  */
 export interface IManagerServices extends ITaskServices {
   commands: JupyterFrontEnd['commands'];
+  sessions: Session.IManager;
+  shell: JupyterFrontEnd['shell'];
 }
 
 /**

@@ -1,35 +1,20 @@
 /**
- * The Spark UI of a notebook's kernel, inside JupyterLab. It is loaded with the first notebook that
- * has a kernel of ours.
+ * The button and the command that open the Spark UI of a notebook's kernel. They are loaded with the
+ * first notebook that has a kernel of ours.
  */
 
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import {
-  type ICommandPalette,
-  type ISessionContext,
-  MainAreaWidget
-} from '@jupyterlab/apputils';
+import type { ICommandPalette, ISessionContext } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { CommandToolbarButton, IFrame } from '@jupyterlab/ui-components';
+import { CommandToolbarButton } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
-import '../../style/sparkui.css';
 import { Api } from '../api';
 import { orExplain } from '../explain';
 import { sparkIcon } from '../icon';
 import { type SparkModel, whyNoUi } from './spark';
+import { showSparkUi } from './sparkpage';
 
 const COMMAND = 'pyspark-kernels:spark-ui';
-
-/**
- * What Spark's pages are let do: their scripts are of this server, and they ask before they kill.
- */
-const SANDBOX: IFrame.SandboxExceptions[] = [
-  'allow-scripts',
-  'allow-same-origin',
-  'allow-forms',
-  'allow-modals',
-  'allow-downloads'
-];
 
 /**
  * A notebook, and how the Spark of its kernel is.
@@ -119,37 +104,10 @@ export class SparkUis {
       return null;
     }
     const { shell, serviceManager } = this._app;
-    const { serverSettings } = serviceManager;
-    // The server knows whether there is one, and refuses with the reason.
-    const { url, tracking } = await new Api(serverSettings).sparkUi(kernel.id);
-    if (url === null) {
-      window.open(tracking ?? '', '_blank', 'noopener,noreferrer');
-      return null;
-    }
-    const id = `jp-pyspark-kernels-ui-${kernel.id}`;
-    let panel = [...shell.widgets('main')].find(widget => widget.id === id);
-    if (!panel) {
-      const label = this._trans.__('Spark UI: %1', notebook.context.name);
-      panel = frame(id, label, new URL(url, serverSettings.baseUrl).href);
-      shell.add(panel, 'main');
-    }
-    shell.activateById(id);
-    return panel;
+    const api = new Api(serviceManager.serverSettings);
+    const { name } = notebook.context;
+    return showSparkUi(shell, api, this._trans, { id: kernel.id, name });
   }
 
   private readonly _notebooks = new Map<Widget, INotebook>();
-}
-
-function frame(id: string, label: string, url: string): Widget {
-  const content = new IFrame({ sandbox: SANDBOX });
-  content.addClass('jp-PySparkKernels-ui');
-  content.node.querySelector('iframe')?.setAttribute('title', label);
-  content.url = url;
-  const panel = new MainAreaWidget({ content });
-  panel.id = id;
-  panel.title.label = label;
-  panel.title.icon = sparkIcon;
-  panel.title.closable = true;
-  panel.toolbar.hide();
-  return panel;
 }

@@ -2,6 +2,9 @@ import AxeBuilder from '@axe-core/playwright';
 import { join } from 'path';
 import { expect, runCommand, test, WORKSPACE } from './fixtures';
 
+/** A machine that does other things besides. */
+const SLOW = { timeout: 90_000 };
+
 for (const theme of ['light', 'dark'] as const) {
   test(`Spark’s UI opens in a tab: Jobs, Stages and Executors (${theme})`, async ({
     page,
@@ -10,7 +13,7 @@ for (const theme of ['light', 'dark'] as const) {
     request,
     baseURL
   }) => {
-    test.setTimeout(240_000);
+    test.setTimeout(480_000);
     if (theme === 'dark') {
       await page.theme.setDarkTheme();
     }
@@ -34,6 +37,19 @@ for (const theme of ['light', 'dark'] as const) {
         path: test.info().outputPath(`${what}-${theme}.png`)
       });
 
+    const expectOurs = async (what: string) => {
+      const { violations } = await new AxeBuilder({ page })
+        .include('.jp-PySparkKernels-uiPage')
+        .analyze();
+      // What lies inside the frame is Spark's own, unless we say why there is none.
+      const ours = violations.flatMap(({ id, nodes }) =>
+        nodes
+          .filter(({ target }) => target.length === 1 || what === 'stopped')
+          .map(({ html }) => [id, html])
+      );
+      expect(ours, what).toEqual([]);
+    };
+
     await page.locator('.jp-LauncherCard', { hasText: name }).first().click();
     await page.locator('.jp-CodeCell .cm-content').first().click();
     const button = page.getByRole('button', { name: 'Spark UI' });
@@ -44,7 +60,7 @@ for (const theme of ['light', 'dark'] as const) {
       'sc.setJobDescription("of mine"); spark.range(100).count()'
     );
     await page.keyboard.press('Shift+Enter');
-    await expect(button).toBeEnabled({ timeout: 90_000 });
+    await expect(button).toBeEnabled(SLOW);
     await expect(page.locator('.jp-OutputArea-output')).toHaveText(/100/, {
       timeout: 90_000
     });
@@ -73,7 +89,9 @@ for (const theme of ['light', 'dark'] as const) {
     await page.sidebar.close('left');
     const frame = page.frameLocator('iframe[title^="Spark UI: "]');
 
-    await expect(frame.locator('h3', { hasText: 'Spark Jobs' })).toBeVisible();
+    await expect(frame.locator('h3', { hasText: 'Spark Jobs' })).toBeVisible(
+      SLOW
+    );
     const job = frame.locator('#completedJob-table tbody tr');
     await expect(job.first()).toContainText('of mine');
     await shot('jobs');
@@ -90,29 +108,110 @@ for (const theme of ['light', 'dark'] as const) {
     await frame.getByRole('link', { name: 'Executors', exact: true }).click();
     // Spark's scripts fill it from Spark's API: it stays empty where the address misleads them.
     const executor = frame.locator('#active-executors-table tbody tr');
-    await expect(executor).toHaveCount(1);
+    await expect(executor).toHaveCount(1, SLOW);
     await expect(executor).toContainText('driver');
     await expect(executor).toContainText('Active');
     await shot('executors');
 
-    const { violations: found } = await new AxeBuilder({ page })
-      .include('.jp-PySparkKernels-ui')
-      .analyze();
-    // What lies inside the frame is Spark's own.
-    const ours = found.flatMap(({ id, nodes }) =>
-      nodes
-        .filter(({ target }) => target.length === 1)
-        .map(({ html }) => [id, html])
-    );
-    expect(ours).toEqual([]);
+    await expectOurs('executors');
     expect(problems).toEqual([]);
 
     // Once more, from the palette: the tab that is there.
-    await page
-      .getByRole('tab', { name: 'Untitled.ipynb', exact: true })
-      .click();
+    const notebook = page.getByRole('tab', {
+      name: 'Untitled.ipynb',
+      exact: true
+    });
+    await notebook.click();
     await runCommand(page, 'Open Spark UI');
     await expect(tab).toHaveCount(1);
     await expect(tab).toHaveAttribute('aria-selected', 'true');
+
+    // Beside the notebook, where Spark's menu is folded, and behind a button.
+    await page.evaluate(() => {
+      const { shell } = (window as any).jupyterapp;
+      const [notebook, ui] = [...shell.widgets('main')].slice(-2);
+      shell.add(ui, 'main', { mode: 'split-right', ref: notebook.id });
+    });
+    await shot('beside');
+
+    // A Spark that has stopped.
+    await notebook.click();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('b');
+    await page.keyboard.press('Enter');
+    await page.keyboard.insertText('spark.stop()');
+    await page.keyboard.press('Shift+Enter');
+    const problem = frame.getByRole('heading', {
+      name: 'Spark’s UI cannot be shown'
+    });
+    await expect(async () => {
+      await page.getByRole('button', { name: /^Reload/ }).click();
+      await expect(problem).toBeVisible({ timeout: 5_000 });
+    }).toPass(SLOW);
+    await expect(
+      frame.getByText('Spark does not run in this kernel')
+    ).toBeVisible();
+    await shot('stopped');
+    await expectOurs('stopped');
   });
 }
+
+test('a job is killed from Spark’s UI, by a click that asks first', async ({
+  page,
+  dialog: _,
+  request,
+  baseURL
+}) => {
+  test.setTimeout(480_000);
+  const data = {
+    name: 'killing',
+    display_name: 'killing',
+    environment: join(WORKSPACE, '.venv'),
+    master: 'local[2]'
+  };
+  const url = `${baseURL}/jupyterlab-pyspark-kernels/kernels`;
+  expect((await request.post(url, { data })).status()).toBe(201);
+  await page
+    .locator('.jp-LauncherCard', { hasText: 'killing' })
+    .first()
+    .click();
+  await page.locator('.jp-CodeCell .cm-content').first().click();
+  const button = page.getByRole('button', { name: 'Spark UI' });
+  // The kernel is there: what is run before is not run.
+  await expect(button).toBeDisabled();
+  await page.keyboard.insertText(
+    'sc.range(2).map(lambda _: __import__("time").sleep(900)).count()'
+  );
+  await page.keyboard.press('Shift+Enter');
+  await expect(button).toBeEnabled(SLOW);
+  await button.click();
+  const frame = page.frameLocator('iframe[title^="Spark UI: "]');
+  const link = frame.getByText('(kill)').first();
+  await expect(async () => {
+    // The page is as it was when it was read; the job may come later.
+    await page.getByRole('button', { name: /^Reload/ }).click();
+    await expect(link).toBeVisible({ timeout: 5_000 });
+  }).toPass(SLOW);
+  const asked: string[] = [];
+  page.on('dialog', question => {
+    asked.push(question.message());
+    void question.accept();
+  });
+  await link.click();
+  expect(asked).toEqual(['Are you sure you want to kill job 0 ?']);
+  const kill = frame.getByRole('button', { name: 'Kill job 0' });
+  await expect(kill).toBeVisible(SLOW);
+  await page.screenshot({ path: test.info().outputPath('kill.png') });
+  const output = page.locator('.jp-OutputArea-output');
+  await expect(output).toHaveCount(0);
+  await kill.click();
+  await expect(frame.locator('h3', { hasText: 'Spark Jobs' })).toBeVisible(
+    SLOW
+  );
+  await expect(frame.locator('#failedJob-table tbody tr')).toHaveCount(1, {
+    timeout: 90_000
+  });
+  await expect(output.last()).toContainText(/cancelled/i, {
+    timeout: 90_000
+  });
+});
