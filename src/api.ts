@@ -11,6 +11,8 @@ export type Comparison = Schemas['Comparison'];
 export type Effective = Schemas['Effective'];
 export type EffectiveRow = Schemas['EffectiveRow'];
 export type ClusterReport = Schemas['ClusterReport'];
+export type KernelReceipt = Schemas['KernelReceipt'];
+export type Receipt = Schemas['Receipt'];
 export type Diagnosis = Schemas['Diagnosis'];
 export type Environment = Schemas['Environment'];
 export type Environments = Schemas['Environments'];
@@ -202,6 +204,13 @@ export class Api {
    */
   doctor(place: string, name: string): Promise<Diagnosis[]> {
     return this._request('GET', `${kernelPath(place, name)}/doctor`);
+  }
+
+  /**
+   * Give what the last Spark of a kernel used, and what size would have done.
+   */
+  receipt(place: string, name: string): Promise<KernelReceipt> {
+    return this._request('GET', `${kernelPath(place, name)}/receipt`);
   }
 
   export(place: string, name: string, format: ExportFormat): Promise<Export> {

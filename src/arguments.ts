@@ -90,6 +90,19 @@ export function ofKernel(trans: TranslationBundle) {
 }
 
 /**
+ * Those of the command that edits a kernel.
+ */
+export function ofEdit(trans: TranslationBundle) {
+  const { args } = ofKernel(trans);
+  const changes = {
+    type: 'object',
+    description: trans.__('What the form has in place of what is stored'),
+    properties: FIELDS
+  };
+  return { args: { ...args, properties: { ...args.properties, changes } } };
+}
+
+/**
  * Those of the command that opens Spark's UI.
  */
 export function ofNotebook(trans: TranslationBundle) {

@@ -110,7 +110,7 @@ function addCommands(
     label: trans.__('Edit PySpark Kernel…'),
     caption: trans.__('Change the configuration of a PySpark kernel'),
     icon: sparkIcon,
-    describedBy: async () => (await import('./arguments')).ofKernel(trans),
+    describedBy: async () => (await import('./arguments')).ofEdit(trans),
     isEnabled: args => Boolean(args.place && args.name),
     execute: args =>
       orExplain(
@@ -126,7 +126,10 @@ function addCommands(
             );
             return null;
           }
-          const kernel = await showDialog({ kernel: old });
+          const kernel = await showDialog({
+            kernel: old,
+            args: args.changes as ReadonlyPartialJSONObject
+          });
           if (kernel) {
             const { announceChanged } = await import('./announce');
             announceChanged(trans, kernel);

@@ -657,6 +657,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/kernels/{place}/{name}/receipt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                place: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** Give what the last Spark of a kernel used, and what size would have done */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    place: string;
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The receipt. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["KernelReceipt"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/kernels/{place}/{name}/move": {
         parameters: {
             query?: never;
@@ -2072,6 +2115,20 @@ export interface components {
             right: components["schemas"]["KernelAddress"];
         };
         /**
+         * KernelReceipt
+         * @description The last receipt of a kernel, and what follows from the last few.
+         */
+        KernelReceipt: {
+            /** @description Null when no Spark of it has stopped yet. */
+            receipt: components["schemas"]["Receipt"] | null;
+            /**
+             * Runs
+             * @description How many of the last runs are remembered.
+             */
+            runs: number;
+            suggestion: components["schemas"]["Suggestion"];
+        };
+        /**
          * KernelTest
          * @description How this user's last flight test of a kernel ended.
          */
@@ -2279,6 +2336,118 @@ export interface components {
             waiting: number;
         };
         /**
+         * Receipt
+         * @description What a Spark held, and what was used of it, from its start to its end.
+         */
+        Receipt: {
+            /**
+             * At
+             * Format: date-time
+             * @description When it was made, in UTC.
+             */
+            at: string;
+            /**
+             * Ended
+             * @description How Spark ended: stopped in a notebook, stopped as it was idle, with its kernel, or without a word.
+             * @enum {string}
+             */
+            ended: "stopped" | "idle" | "exit" | "lost";
+            /**
+             * Complete
+             * @description Whether the last figures are of its end, and not of some seconds before.
+             */
+            complete: boolean;
+            /**
+             * Seconds
+             * @description How long Spark was there.
+             */
+            seconds: number;
+            /**
+             * Busy Seconds
+             * @description How much of that time a job ran.
+             */
+            busy_seconds: number;
+            /**
+             * Core Seconds
+             * @description Each executor's cores times its lifetime.
+             */
+            core_seconds: number;
+            /**
+             * Task Seconds
+             * @description The time of all tasks times the cores of each.
+             */
+            task_seconds: number;
+            /**
+             * Idle
+             * @description The share of the core-seconds in which no task ran.
+             */
+            idle: number;
+            /**
+             * Gc Seconds
+             * @description How long executors collected garbage.
+             */
+            gc_seconds: number;
+            /**
+             * Local
+             * @description Whether the driver did the work.
+             */
+            local: boolean;
+            /**
+             * Executors
+             * @description How many there were at once, at most.
+             */
+            executors: number;
+            /**
+             * Cores
+             * @description The cores of one executor.
+             */
+            cores: number;
+            /**
+             * Memory Mib
+             * @description The heap that each executor was given; on a local master the driver.
+             */
+            memory_mib: number;
+            /**
+             * Peak Mib
+             * @description The largest use that was seen of one such heap, at least.
+             */
+            peak_mib: number;
+            /**
+             * Driver Memory Mib
+             * @description The heap that the driver was given.
+             */
+            driver_memory_mib: number;
+            /**
+             * Driver Peak Mib
+             * @description The largest use that was seen of it, at least.
+             */
+            driver_peak_mib: number;
+            /**
+             * Off Heap Peak Mib
+             * @description The same of a JVM's memory besides the heap.
+             */
+            off_heap_peak_mib: number;
+            /**
+             * Python Peak Mib
+             * @description The same of the Python workers of one executor; null when Spark does not look.
+             */
+            python_peak_mib: number | null;
+            /**
+             * Spilled Mib
+             * @description What did not fit into memory and went to disks.
+             */
+            spilled_mib: number;
+            /**
+             * Failed Jobs
+             * @description Jobs that failed, or were cancelled.
+             */
+            failed_jobs: number;
+            /** Failed Stages */
+            failed_stages: number;
+            /** Failed Tasks */
+            failed_tasks: number;
+        };
+        /**
          * Remark
          * @description An error or a piece of advice, and the field it belongs to.
          */
@@ -2425,6 +2594,24 @@ export interface components {
             name: string;
             /** Seconds */
             seconds: number;
+        };
+        /**
+         * Suggestion
+         * @description What of a kernel could be resized to what was used.
+         */
+        Suggestion: {
+            /**
+             * Changes
+             * @description The new values, by fields of KernelConfig; empty when it is well as it is.
+             */
+            changes: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /**
+             * Remarks
+             * @description Why, field by field, or why not.
+             */
+            remarks: components["schemas"]["Remark"][];
         };
         /**
          * Task

@@ -31,6 +31,7 @@ from .places import Place, directory_place, jupyter_places
 from .policy import Policy
 from .policycli import HasProblems, add_policy_commands
 from .progress import Cancelled
+from .receipts import Receipt
 from .service import KernelService
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
@@ -179,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
         "--draft", type=Path, metavar="FILE", help="a JSON file with the fields of a kernel"
     )
     doctor = _command(commands, "doctor", _doctor, "Tell why a kernel's last notebook failed.")
+    receipt = _command(
+        commands, "receipt", _receipt, "Show what a kernel's last Spark used, and a size for it."
+    )
     settings = _command(commands, "settings", _settings, "List the settings that a Spark knows.")
     settings.add_argument("key", metavar="KEY", nargs="?", help="only those with this in their key")
     for name in ("environment", "spark_home"):
@@ -191,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--all", action="store_true", help="also what is the same")
     undo = _command(commands, "undo", _undo, "Take back the last remove, edit, rename or promote.")
     add_policy_commands(commands)
-    named = (show, edit, copy, rename, promote, exported, remove, repack, doctor)
+    named = (show, edit, copy, rename, promote, exported, remove, repack, doctor, receipt)
     for command in (*named, effective, compare):
         command.add_argument("kernel", metavar="NAME", help="the kernel's name")
     undo.add_argument("kernel", metavar="NAME", nargs="?", help="only the last one of this kernel")
@@ -538,6 +542,38 @@ def _told(diagnosis: Diagnosis) -> str:
     lines = [diagnosis.cause, diagnosis.fix, diagnosis.command and f"$ {diagnosis.command}"]
     evidence = diagnosis.evidence and f"Seen: {diagnosis.evidence}"
     return "\n  ".join(line for line in [*lines, evidence] if line)
+
+
+def _receipt(service: KernelService, options: argparse.Namespace) -> None:
+    kernel = _find(service, options)
+    found = service.receipt(kernel.place, kernel.name)
+    lines = [table(_figures(found.receipt))] if found.receipt else []
+    for remark in found.suggestion.remarks:
+        value = found.suggestion.changes.get(remark.field)
+        option = f"--{remark.field.replace('_', '-')} {value}: " if value is not None else ""
+        lines.append(f"Hint: {option}{remark.message}")
+    print_value(found, options.json, "\n".join(lines))
+
+
+def _figures(receipt: Receipt) -> list[tuple[str, str]]:
+    heap = "driver heap" if receipt.local else "executor heap"
+    rows = [
+        ("ended", f"{receipt.at:%Y-%m-%d %H:%M} UTC, {receipt.ended}"),
+        ("core-seconds", f"{receipt.task_seconds:g} of {receipt.core_seconds:g} used"),
+        ("idle", f"{receipt.idle:.0%}"),
+        ("time", f"{receipt.seconds:g} s, jobs ran for {receipt.busy_seconds:g} s"),
+        ("executors", f"{receipt.executors} at most, {receipt.cores} cores each"),
+        (heap, f"{receipt.peak_mib} of {receipt.memory_mib} MiB at least"),
+    ]
+    if not receipt.local:
+        peak, given = receipt.driver_peak_mib, receipt.driver_memory_mib
+        rows.append(("driver heap", f"{peak} of {given} MiB at least"))
+    jobs, stages, tasks = receipt.failed_jobs, receipt.failed_stages, receipt.failed_tasks
+    rows += [
+        ("spilled", f"{receipt.spilled_mib} MiB"),
+        ("failed", f"{jobs} jobs, {stages} stages, {tasks} tasks"),
+    ]
+    return rows
 
 
 def _environments(service: KernelService, options: argparse.Namespace) -> None:

@@ -455,6 +455,16 @@ class DoctorHandler(Handler):
         self.answer(await self.call(self.service.doctor, place, name))
 
 
+class ReceiptHandler(Handler):
+    """What one kernel has used."""
+
+    @web.authenticated
+    @authorized("read", resource=RESOURCE)
+    async def get(self, place: str, name: str) -> None:
+        """Give its last receipt, and what size would have done."""
+        self.answer(await self.call(self.service.receipt, place, name))
+
+
 class ArchivesHandler(Handler):
     """Packed environments."""
 
@@ -540,6 +550,7 @@ ROUTES: dict[str, type[Handler]] = {
     "kernels/{place}/{name}/repack": RepackHandler,
     "kernels/{place}/{name}/test": TestHandler,
     "kernels/{place}/{name}/doctor": DoctorHandler,
+    "kernels/{place}/{name}/receipt": ReceiptHandler,
     "kernels/{place}/{name}/move": MoveHandler,
     "kernels/{place}/{name}/export": ExportHandler,
     "import": ImportHandler,

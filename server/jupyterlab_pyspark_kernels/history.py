@@ -1,8 +1,8 @@
 """What this user's own memory has of kernels: when one was last used, how its last test ended.
 
 A kernel's directory may be somebody else's, so the memory lies in the user's Jupyter data
-directory: a file for the test, and one that the launcher writes when a notebook starts. What cannot
-be read is not remembered.
+directory: a file for the test, and those that the launcher writes when a notebook starts and when
+its Spark stops. What cannot be read is not remembered.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from .doctor import Diagnosis
 from .flight import Flight
-from .kernel.memory import memory_of, remember
+from .kernel.memory import RECEIPT, RUNS_KEPT, memory_of, remember
 from .models import KernelTest
+from .receipts import Receipt
 
 _TEST, _USED = ".json", ".used"
 _MOST_BYTES = 64 * 1024
@@ -35,6 +36,13 @@ class _Stored(BaseModel):
     verdict: str
     diagnoses: list[Diagnosis]
     when: datetime
+
+
+class _Runs(BaseModel):
+    """The file of receipts."""
+
+    directory: str
+    runs: list[Receipt] = Field(max_length=RUNS_KEPT)
 
 
 def remember_test(kernel: Path, etag: str, flight: Flight) -> None:
@@ -111,6 +119,12 @@ def last_used(kernel: Path, data: str | None = None) -> str | None:
         return None
 
 
+def last_runs(kernel: Path) -> list[Receipt]:
+    """Give what the last few Sparks of a kernel have used, the last one last."""
+    stored = _read_runs(memory_of(str(kernel)).with_suffix(RECEIPT))
+    return [] if stored is None else stored.runs
+
+
 def follow(old: Path, new: Path) -> None:
     """Remember of a kernel that was moved what is remembered of where it was.
 
@@ -130,6 +144,10 @@ def follow(old: Path, new: Path) -> None:
     if tested is not None:
         moved = tested.model_copy(update={"directory": directory})
         remember(now.with_suffix(_TEST), moved.model_dump_json())
+    runs = _read_runs(before.with_suffix(RECEIPT))
+    if runs is not None:
+        remembered = runs.model_copy(update={"directory": directory})
+        remember(now.with_suffix(RECEIPT), remembered.model_dump_json())
     with suppress(FileNotFoundError):
         used = before.with_suffix(_USED).stat().st_mtime
         remember(now.with_suffix(_USED), directory)
@@ -150,6 +168,9 @@ def _is_gone(path: Path) -> bool:
     if path.suffix == _TEST:
         stored = _read_test(path)
         kernel = "" if stored is None else stored.directory
+    elif path.suffix == RECEIPT:
+        runs = _read_runs(path)
+        kernel = "" if runs is None else runs.directory
     else:
         kernel = _read(path).decode("utf-8", "replace") if path.suffix == _USED else ""
     # Where the tree itself is missing, its disk may only not be there at the moment.
@@ -159,6 +180,13 @@ def _is_gone(path: Path) -> bool:
 def _read_test(path: Path) -> _Stored | None:
     try:
         return _Stored.model_validate_json(_read(path))
+    except ValidationError:
+        return None
+
+
+def _read_runs(path: Path) -> _Runs | None:
+    try:
+        return _Runs.model_validate_json(_read(path))
     except ValidationError:
         return None
 

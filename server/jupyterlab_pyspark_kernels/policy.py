@@ -287,6 +287,39 @@ def check_shared(config: KernelConfig, rules: Mapping[str, Rule]) -> list[FieldE
     ]
 
 
+def within(
+    config: KernelConfig, changes: Mapping[str, Any], rules: Mapping[str, Rule], template: Template
+) -> tuple[dict[str, Any], list[FieldError]]:
+    """Hold changes of a kernel's fields against its template.
+
+    Returns:
+        those that it lets through, one that is too small as large as it has to be; and what it says
+        of the others.
+
+    """
+    kept, errors = {}, []
+    for setting, value in changes.items():
+        rule, old = rules.get(setting, Rule()), getattr(config, setting)
+        if rule.min is not None and why_not(setting, Rule.model_construct(min=rule.min), value):
+            value = plain(setting, rule.min)
+        wrong = "is fixed" if rule.locked else why_not(setting, rule, value)
+        if wrong is None and old is not None and same(setting, value, old):
+            wrong = "is the least that is allowed"
+        if wrong is None:
+            kept[setting] = value
+        else:
+            shown = old if rule.locked else value
+            errors.append(
+                _error(
+                    setting,
+                    f"{quoted(shown)} {wrong} by the template {quoted(template.name)}",
+                    template,
+                    rule,
+                )
+            )
+    return kept, errors
+
+
 def forget_governed(
     data: Mapping[str, Any], templates: Sequence[Template], before: KernelConfig
 ) -> dict[str, Any]:
@@ -605,6 +638,16 @@ class Policy:
             and (wanted := _value(setting, rule, template, identity)) is not None
             and same(setting, values[setting], wanted)
         )
+
+    def within(
+        self, config: KernelConfig, changes: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], list[FieldError]]:
+        """Hold changes of a kernel's fields against its template, if it has one that is there."""
+        template = self.catalog().templates.get(template_name(config.template or "") or "")
+        if template is None:
+            return dict(changes), []
+        known = [choice for choice in config.choices if choice in template.bundles]
+        return within(config, changes, rules_of(template, known), template)
 
     def check_place(self, config: KernelConfig, place: Place) -> None:
         """Check what a kernel in a place that others use brings along.

@@ -28,7 +28,7 @@ from .effective import Effective, defaults_path, effective, read_defaults, site_
 from .environments import prepare
 from .errors import Busy, FieldError, Invalid, KernelError, NotAllowed, quoted
 from .export import export
-from .history import last_diagnoses
+from .history import last_diagnoses, last_runs
 from .kerberos import on_ticket
 from .kernel.status import STATUS_DIRECTORY
 from .kernels import Kernels
@@ -36,6 +36,7 @@ from .models import Export, KernelAddress, Preview, Remark, Request
 from .owners import user_name
 from .places import USER, own_directory
 from .progress import Report
+from .receipts import KernelReceipt, Suggestion, suggest
 from .render import Carried, NotReadable, is_ours, read, read_carried, render
 
 _ASKING = BoundedSemaphore(2)
@@ -199,6 +200,28 @@ class Questions(Kernels):
         met = _last_met(place.kernels / name, stored.etag, config)
         known = {diagnosis.rule for diagnosis in found}
         return found + [diagnosis for diagnosis in met if diagnosis.rule not in known]
+
+    def receipt(self, place_id: str, name: str) -> KernelReceipt:
+        """Tell what the last Spark of a kernel used, and what size would have done.
+
+        Raises:
+            KernelError: when there is no such kernel, or it cannot be read.
+
+        """
+        kernel = self.kernel(place_id, name)
+        if kernel.config is None:
+            raise Invalid.at("name", f"{quoted(name)} cannot be read, so nothing is known of it.")
+        runs = last_runs(self._place(place_id).kernels / name)
+        config = read_config(kernel.config)
+        suggestion = suggest(config, runs)
+        changes, errors = self._policy.within(config, suggestion.changes)
+        settled = {error.field for error in errors}
+        remarks = [remark for remark in suggestion.remarks if remark.field not in settled]
+        return KernelReceipt(
+            receipt=runs[-1] if runs else None,
+            runs=len(runs),
+            suggestion=Suggestion(changes=changes, remarks=[*remarks, *_remarks(errors)]),
+        )
 
     # --- below ---------------------------------------------------------------------------------
 

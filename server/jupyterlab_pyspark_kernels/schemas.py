@@ -36,6 +36,7 @@ from .models import (
 )
 from .places import Place
 from .policy import Offers
+from .receipts import KernelReceipt
 from .tasks import Task
 from .templates import ClusterFile, TemplateFile
 
@@ -156,6 +157,7 @@ def openapi() -> Schema:
             Task,
             KeptArchive,
             Diagnosis,
+            KernelReceipt,
             Flight,
             ClusterReport,
             Settings,
@@ -448,6 +450,13 @@ _PATHS: Schema = {
         "get": {
             "summary": "Tell why the last notebook of a kernel has no Spark",
             "responses": {"200": _answer("Diagnosis", "The causes.", many=True), **_ERROR},
+        },
+    },
+    "/kernels/{place}/{name}/receipt": {
+        "parameters": _ADDRESS,
+        "get": {
+            "summary": "Give what the last Spark of a kernel used, and what size would have done",
+            "responses": {"200": _answer("KernelReceipt", "The receipt."), **_ERROR},
         },
     },
     "/kernels/{place}/{name}/move": {

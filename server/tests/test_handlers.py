@@ -154,6 +154,8 @@ async def test_a_kernel_is_tested_as_a_task(
     if stored:
         await call("POST", "kernels", config)
         assert (await call("GET", "kernels/user/my-spark/doctor")) == (200, [])
+        status, receipt = await call("GET", "kernels/user/my-spark/receipt")
+        assert (status, receipt["receipt"], receipt["suggestion"]["changes"]) == (200, None, {})
     route = "kernels/user/my-spark/test" if stored else "test"
     status, task = await call("POST", route, {} if stored else config)
     tested = {"place": "user", "name": "my-spark"} if stored else None
@@ -169,6 +171,7 @@ async def test_a_kernel_is_tested_as_a_task(
 async def test_what_cannot_be_tested_is_refused(call: Call, config: dict[str, Any]) -> None:
     assert (await call("POST", "kernels/user/none/test", {}))[0] == 404
     assert (await call("GET", "kernels/user/none/doctor"))[0] == 404
+    assert (await call("GET", "kernels/user/none/receipt"))[0] == 404
     status, error = await call("POST", "test", {**config, "environment": "/none"})
     assert (status, error["errors"][0]["field"]) == (422, "environment")
 

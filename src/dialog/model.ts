@@ -62,7 +62,7 @@ export interface IFormOptions {
   environments: Environments;
   /** What the user has set for all new kernels. */
   settings?: ReadonlyPartialJSONObject;
-  /** What a command asks for this kernel; goes before the settings. */
+  /** What a command asks for this kernel; goes before the settings, and before what is stored. */
   args?: ReadonlyPartialJSONObject;
   /** The kernel to edit; without it the form is for a new one. */
   kernel?: Kernel;
@@ -179,6 +179,7 @@ export class FormModel extends VDomModel {
     const outdated = this.kernel?.outdated;
     return [
       ...(outdated ? [{ field: 'template', message: outdated }] : []),
+      ...this._changed(),
       ...(this._preview?.advice ?? []),
       ...(report?.fit?.advice ?? [])
     ];
@@ -371,6 +372,22 @@ export class FormModel extends VDomModel {
     super.dispose();
     this._writing?.dispose();
     this._readying?.dispose();
+  }
+
+  /**
+   * Say of what a command has changed what is stored.
+   */
+  private _changed(): Remark[] {
+    const { config } = this.kernel ?? {};
+    const stored = config ? toValues(config, this.schema) : {};
+    return this._filled
+      .filter(field => config && this._values[field] !== stored[field])
+      .map(field => ({
+        field,
+        message: stored[field]
+          ? this.trans.__('Changed here; stored is %1.', stored[field])
+          : this.trans.__('Changed here; nothing is stored.')
+      }));
   }
 
   /**
@@ -643,7 +660,8 @@ function initialValues(options: IFormOptions, schema: IConfigSchema): Values {
   if (kernel) {
     const { config, name, place } = kernel;
     const own = config && withoutSettled(config, templates);
-    const values = toValues({ ...own, name, place }, schema);
+    // A command changes what a kernel is, not which one it is.
+    const values = toValues({ ...own, ...args, name, place }, schema);
     return settled(values, values, templates, {});
   }
   const environment = suggestedEnvironment(environments.environments);

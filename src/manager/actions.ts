@@ -14,7 +14,7 @@ import { showSparkUi } from '../notebook/sparkpage';
 import { shownTasks } from '../tasks/shown';
 import { TaskCommandIDs } from '../tasks/plugin';
 import { ask } from './ask';
-import { showDoctor, showExport } from './dialogs';
+import { showDoctor, showExport, showReceipt } from './dialogs';
 import type { ManagerModel } from './model';
 import { isShared, keyOf } from './rows';
 
@@ -110,6 +110,9 @@ export function actionsOf(kernel: Kernel, model: ManagerModel): IAction[] {
     ),
     action('doctor', trans.__('Diagnose…'), unshown, foreign, () =>
       showDoctor(model.services, kernel)
+    ),
+    action('receipt', trans.__('Last Receipt…'), unshown, unread, () =>
+      receipt(kernel, model)
     ),
     action(
       'effective',
@@ -268,6 +271,11 @@ async function compare(kernel: Kernel, model: ManagerModel): Promise<void> {
 async function edit({ place, name }: Kernel, model: ManagerModel) {
   const { commands } = model.services;
   await commands.execute(CommandIDs.edit, { place, name });
+  await model.load();
+}
+
+async function receipt(kernel: Kernel, model: ManagerModel): Promise<void> {
+  await showReceipt(model.services, kernel);
   await model.load();
 }
 

@@ -14,6 +14,7 @@ import type {
 import { explain } from '../explain';
 import { CopyButton } from '../flight/copy';
 import { Diagnoses, FlightView } from '../flight/view';
+import { changeOf, ReceiptView, resize } from '../receipt';
 import { type IRemedyButton, remedyButton } from '../remedies';
 import { TaskModel } from '../tasks/model';
 import { shownTasks } from '../tasks/shown';
@@ -40,6 +41,54 @@ export async function showDoctor(
     trans.__('Diagnosis of “%1”', kernel.display_name),
     onRemedy => <Doctor {...{ kernel, diagnoses, onRemedy }} trans={trans} />
   );
+}
+
+/**
+ * Show what the last Spark of a kernel has used, and offer a size that fits.
+ */
+export async function showReceipt(
+  services: IManagerServices,
+  kernel: Kernel
+): Promise<void> {
+  const { api, commands, trans } = services;
+  const found = await api.receipt(kernel.place, kernel.name);
+  const { receipt, suggestion } = found;
+  const { changes, remarks } = suggestion;
+  let resizes = false;
+  const view = new DrawnView(() => (
+    <div className="jp-PySparkKernels-receipt">
+      {receipt && <ReceiptView receipt={receipt} trans={trans} />}
+      {remarks.map(({ field, message }) => (
+        <p key={field + message}>
+          {field in changes && (
+            <>
+              <strong>{changeOf(field, changes[field], trans)}</strong>{' '}
+            </>
+          )}
+          <span>{message}</span>
+        </p>
+      ))}
+      {Object.keys(changes).length > 0 && (
+        <button
+          type="button"
+          className="jp-PySparkKernels-button"
+          onClick={() => {
+            resizes = true;
+            dialog.reject();
+          }}
+        >
+          {trans.__('Resize to What You Used…')}
+        </button>
+      )}
+    </div>
+  ));
+  const title = trans.__('Last Receipt of “%1”', kernel.display_name);
+  const dialog = new ViewDialog(title, trans, view);
+  await dialog.launch();
+  // JupyterLab opens one dialog at a time.
+  if (resizes) {
+    await resize(commands, kernel, changes, trans);
+  }
 }
 
 /**

@@ -5,6 +5,7 @@
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Signal } from '@lumino/signaling';
+import type { Receipt } from '../api';
 
 const COMM_TARGET = 'pyspark-kernels';
 
@@ -23,6 +24,8 @@ export interface ISparkStatus {
   ui?: string | null;
   /** For how long the kernel was idle when it gave something back, and when that was. */
   idle?: { seconds: number; at: string } | null;
+  /** What the last Spark of this kernel held and used; null while none has stopped. */
+  receipt?: Receipt | null;
 }
 
 /**
@@ -48,6 +51,15 @@ export class SparkModel {
   /** Whether Spark was away and is not ready again. */
   get isReturning(): boolean {
     return this._isReturning;
+  }
+
+  /**
+   * What Spark has used that stopped just now; null when there is no news. It is given once.
+   */
+  takeReceipt(): Receipt | null {
+    const receipt = this._receipt;
+    this._receipt = null;
+    return receipt;
   }
 
   /** Is emitted when the launcher has told something. */
@@ -93,6 +105,11 @@ export class SparkModel {
     this._isReturning =
       status.stage === 'returning' ||
       (this._isReturning && ON_THE_WAY.includes(status.stage));
+    const { receipt = null } = status;
+    // What was told first is how it was found: that is no news.
+    if (this._status && receipt && receipt.at !== this._status.receipt?.at) {
+      this._receipt = receipt;
+    }
     this._status = status;
     this.changed.emit();
   }
@@ -110,6 +127,7 @@ export class SparkModel {
   private _kernel: Kernel.IKernelConnection | null = null;
   private _comm: Kernel.IComm | null = null;
   private _status: ISparkStatus | null = null;
+  private _receipt: Receipt | null = null;
   private _isReturning = false;
 }
 

@@ -78,6 +78,16 @@ export class Watch {
       });
   }
 
+  private _tellReceipt(model: SparkModel, context: ISessionContext): void {
+    const receipt = model.takeReceipt();
+    const name = context.session?.kernel?.name;
+    if (receipt && name !== undefined) {
+      import('./receipt')
+        .then(found => found.tellReceipt(this._app, this._trans, name, receipt))
+        .catch(error => console.warn('The receipt was not shown:', error));
+    }
+  }
+
   private _modelOf(panel: Widget, context: ISessionContext): SparkModel {
     let model = this._models.get(panel);
     if (!model) {
@@ -87,6 +97,7 @@ export class Watch {
         made.leave(newValue ?? null)
       );
       panel.disposed.connect(() => made.leave(null));
+      made.changed.connect(() => this._tellReceipt(made, context));
       const { toolbar } = panel as Widget & { toolbar?: Toolbar };
       if (toolbar) {
         addTo(toolbar, NAME, new SparkIndicator(made, this._trans));

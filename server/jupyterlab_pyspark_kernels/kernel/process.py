@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 from pathlib import Path
-from typing import List
+from typing import Any, Callable, List
 
 from .failure import describe, explain
 from .installation import choose
@@ -21,6 +21,17 @@ def connection_file(arguments: List[str]) -> Path:
     if "-f" not in arguments[:-1]:
         sys.exit("launcher.py is started by Jupyter, with: -f CONNECTION_FILE")
     return Path(arguments[arguments.index("-f") + 1]).absolute()
+
+
+def _before_shutdown(kernel: Any, action: Callable[[], None]) -> None:
+    """Let something be done when Jupyter ends the kernel: ipykernel then ends Spark's JVM first."""
+    shut_down = kernel.do_shutdown
+
+    def act_then(restart: bool) -> Any:
+        action()
+        return shut_down(restart)
+
+    kernel.do_shutdown = act_then
 
 
 def run(arguments: List[str]) -> None:
@@ -44,8 +55,9 @@ def run(arguments: List[str]) -> None:
     Notebook(app.shell, start)
     serve_comm(app.kernel, status)
     Requests(app.kernel, {})
+    _before_shutdown(app.kernel, start.finish)
     atexit.register(status.close)
-    remember_use()
+    start.remembers = remember_use()
     # Only now: a JVM that starts earlier takes the processor from the kernel, whose first answer
     # then comes a quarter later, and Spark is there no sooner.
     start.begin()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import atexit
 import subprocess
 import threading
-import time
 from typing import Any, Dict, Optional
 
 from .failure import SparkStartError
 from .jvm import dismissed, reap, stop
 from .options import SubmitOptions, is_local
+from .receipt import Meter
 from .secrets import Secrets, hand_over
 from .status import Status
 
@@ -80,8 +80,8 @@ def connect(options: SubmitOptions, secrets: Secrets, status: Status) -> Dict[st
     return {"spark": spark, "sql": spark.sql}
 
 
-def watch(status: Status) -> None:
-    """Tell of executors that come and go, until the JVM ends."""
+def watch(status: Status, meter: Meter) -> None:
+    """Tell of executors that come and go, and at the end what they were used for."""
     from py4j.protocol import Py4JError
     from pyspark import SparkContext
 
@@ -92,15 +92,19 @@ def watch(status: Status) -> None:
         context = SparkContext._active_spark_context
         try:
             if context is None or context._jsc is None:
+                meter.end("stopped")
                 status.update(_WATCHED_STAGES, stage="stopped", executors=0, ui=None)
             else:
                 _tell_executors(status, context)
+                meter.read(context)
         except (AttributeError, Py4JError, OSError):
             # The context was stopped, and then has no Java object, or the JVM ended, while we
             # asked; the next round sees it.
             pass
         coming = status["stage"] in ("connecting", "executors", "returning")
-        time.sleep(_POLL_SECONDS if coming else _QUIET_POLL_SECONDS)
+        if not meter.rest(_POLL_SECONDS if coming else _QUIET_POLL_SECONDS):
+            return
+    meter.end("lost")
 
 
 def _tell_executors(status: Status, context: Any) -> None:

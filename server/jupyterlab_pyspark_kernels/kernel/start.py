@@ -23,6 +23,7 @@ class SparkStart:
         objects: what the names in the notebook stand for, once Spark is there.
         failure: why it will not be there.
         idle: gives back what an idle kernel holds, if it is to.
+        remembers: whether what Spark is used for is to be remembered.
     """
 
     def __init__(self, status: Status) -> None:
@@ -30,6 +31,8 @@ class SparkStart:
         self.objects: Dict[str, Any] = {}
         self.failure: Optional[SparkStartError] = None
         self.idle = _idle_policy(self)
+        self.remembers = False
+        self._meter: Any = None
         self._done = threading.Event()
 
     def begin(self) -> None:
@@ -61,6 +64,11 @@ class SparkStart:
         self.objects = {}
         self.failure = None
 
+    def finish(self) -> None:
+        """Let Spark's last figures be taken, as the kernel is about to end."""
+        if self._meter is not None:
+            self._meter.finish()
+
     def wait(self) -> Dict[str, Any]:
         """Wait until Spark is there.
 
@@ -78,6 +86,7 @@ class SparkStart:
             from . import session
             from .installation import check_pyspark
             from .probe import probe
+            from .receipt import Meter
             from .secrets import find_secrets
 
             options = submit_options()
@@ -97,7 +106,8 @@ class SparkStart:
         finally:
             self._done.set()
         if not options.remote:
-            session.watch(self.status)
+            self._meter = Meter(self.status, self.remembers)
+            session.watch(self.status, self._meter)
 
     def _fail(self, error: Exception) -> None:
         from .secrets import known_secrets

@@ -59,6 +59,8 @@ class Status:
             "cause": None,
             # For how long the kernel was idle when it gave something back, and when that was.
             "idle": None,
+            # What the last Spark held and used, once it has stopped.
+            "receipt": None,
             # What the cause was made from, and whose kernel this is: for the doctor.
             "words": None,
             "directory": os.path.dirname(os.path.abspath(__file__)),
