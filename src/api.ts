@@ -7,6 +7,8 @@ export { ApiError, NOT_JSON };
 
 type Schemas = components['schemas'];
 
+export type Application = Schemas['Application'];
+export type Applications = Schemas['Applications'];
 export type Comparison = Schemas['Comparison'];
 export type Effective = Schemas['Effective'];
 export type EffectiveRow = Schemas['EffectiveRow'];
@@ -93,6 +95,22 @@ export class Api {
    */
   kernels(): Promise<Kernel[]> {
     return this._request('GET', 'kernels');
+  }
+
+  /**
+   * List this user's Spark applications, with those that have no kernel.
+   */
+  applications(): Promise<Applications> {
+    return this._request('GET', 'applications');
+  }
+
+  /**
+   * Stop a Spark application; a kernel keeps its variables.
+   *
+   * @param id - as the list gives it.
+   */
+  async stopApplication(id: string): Promise<void> {
+    await this._send('DELETE', `applications/${encodeURIComponent(id)}`);
   }
 
   /**

@@ -115,6 +115,14 @@ export function ofNotebook(trans: TranslationBundle) {
           description: trans.__(
             'The id of the notebook’s panel; the current one where it is left out'
           )
+        },
+        kernel: {
+          type: 'string',
+          description: trans.__('The id of a kernel, in place of a notebook')
+        },
+        name: {
+          type: 'string',
+          description: trans.__('What that kernel is called')
         }
       }
     }

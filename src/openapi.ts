@@ -1166,6 +1166,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/applications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List this user's Spark applications, with those that have no kernel
+         * @description Other Jupyter servers of the user and clusters are asked. It takes up to 6 seconds where they do not answer.
+         */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The applications. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Applications"];
+                    };
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/applications/{application}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id that the list gives. */
+                application: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Stop a Spark application
+         * @description A kernel goes on without Spark, keeps its variables, and has Spark again when a cell needs it. What has no kernel of a server is ended.
+         */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The id that the list gives. */
+                    application: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description It has stopped. */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                "4XX": components["responses"]["Error"];
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/ui/{kernel}": {
         parameters: {
             query?: never;
@@ -1289,6 +1373,75 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Application
+         * @description A Spark application of this user.
+         */
+        Application: {
+            /**
+             * Id
+             * @description Of its kernel.
+             */
+            id: string;
+            /**
+             * Kernel
+             * @description What there is of its kernel. `running`: a server has it. `process`: it runs, and no server has it. `driver`: only its Spark is left on this machine. `application`: it is gone, and the cluster still runs the application.
+             * @enum {string}
+             */
+            kernel: "running" | "process" | "driver" | "application";
+            /**
+             * Name
+             * @description What the kernel is called.
+             */
+            name: string;
+            /**
+             * Path
+             * @description The notebook, if the kernel has one.
+             */
+            path: string | null;
+            /**
+             * Busy
+             * @description Whether a cell runs.
+             */
+            busy: boolean;
+            /**
+             * Stage
+             * @description How far Spark is, as far as the kernel tells.
+             */
+            stage: string | null;
+            /** Master */
+            master: string | null;
+            /**
+             * Application Id
+             * @description What the cluster calls the application.
+             */
+            application_id: string | null;
+            /** Cores */
+            cores: number | null;
+            /**
+             * Since
+             * @description When Spark was there, in UTC as ISO 8601 writes it.
+             */
+            since: string | null;
+            /**
+             * Ui
+             * @description Whether Spark's UI can be opened by way of this server.
+             */
+            ui: boolean;
+        };
+        /**
+         * Applications
+         * @description The Spark applications of this user.
+         */
+        Applications: {
+            /** Applications */
+            applications: components["schemas"]["Application"][];
+            /**
+             * Notes
+             * @description What could not be found out, such as a silent cluster.
+             */
+            notes: string[];
+        };
         /**
          * Booking
          * @description How a cluster books what an executor takes.

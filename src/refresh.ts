@@ -27,8 +27,7 @@ const REFRESH_DELAY_MS = 100;
 
 export const refreshPlugin: JupyterFrontEndPlugin<void> = {
   id: 'jupyterlab-pyspark-kernels:refresh',
-  description:
-    'Lists new and changed PySpark kernels at once, whichever window or program changed them.',
+  description: 'Lists new and changed PySpark kernels at once.',
   autoStart: true,
   activate: app => {
     const { events, kernelspecs } = app.serviceManager;

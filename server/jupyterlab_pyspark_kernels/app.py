@@ -17,6 +17,7 @@ from .events import AUDIT_SCHEMA_FILE, KERNEL_SCHEMA_FILE, TASK_SCHEMA_FILE
 from .handlers import ROUTES, task_event, url_patterns
 from .places import jupyter_places, own_directory, read_only_places
 from .policy import Policy
+from .runningroute import RUNNING_ROUTES
 from .service import KernelService
 from .strict import TrustedKernels
 from .tasks import Task, Tasks
@@ -90,7 +91,7 @@ class PySparkKernels(ExtensionApp):
             ),
         )
         self._tasks = Tasks(own_directory() / "tasks", service.carry_out, self._tell)
-        for routes in (ROUTES, UI_ROUTES):
+        for routes in (ROUTES, UI_ROUTES, RUNNING_ROUTES):
             self.handlers.extend(url_patterns(service, self._tasks, routes))
         for problem in site_rules()[1]:
             self.log.warning(problem)

@@ -56,6 +56,7 @@ def _names(told: Mapping[str, Any]) -> dict[str, str]:
         "to_place": _PLACE,
         "to_name": name_pattern,
         "task": "[0-9a-f]{32}",
+        "application": "[A-Za-z0-9][A-Za-z0-9._-]{0,99}",
     }
     found = {
         name: told[name]

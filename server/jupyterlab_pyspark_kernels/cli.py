@@ -7,18 +7,22 @@ dashes or underscores, and any `--spark.key value` is a setting, as in the origi
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.paths import jupyter_runtime_dir
 
 from .administration import configured
 from .catalogue import Setting
 from .config import CONF_KEYS, KernelConfig
 from .console import Console, flat, print_error, print_value, printable, table
+from .control import stop_spark
 from .doctor import Diagnosis, site_rules
 from .environments import inspect_environment
 from .errors import FieldError, Invalid, KernelError, Missing, NotAllowed, quoted
@@ -33,6 +37,7 @@ from .policycli import HasProblems, add_policy_commands
 from .progress import Cancelled
 from .receipts import Receipt
 from .service import KernelService
+from .siblings import Held, ask_siblings
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 _WRONG_INPUT_STATUSES = {400, 404, 409, 413, 422}
@@ -194,6 +199,11 @@ def _parser() -> argparse.ArgumentParser:
     compare = _command(commands, "compare", _compare, "Show what tells two kernels apart.")
     compare.add_argument("--all", action="store_true", help="also what is the same")
     undo = _command(commands, "undo", _undo, "Take back the last remove, edit, rename or promote.")
+    _command(commands, "applications", _applications, "List your Spark applications.")
+    stop = _command(
+        commands, "stop", _stop, "Stop a Spark application; its kernel keeps its variables."
+    )
+    stop.add_argument("application", metavar="ID", help="as applications shows it")
     add_policy_commands(commands)
     named = (show, edit, copy, rename, promote, exported, remove, repack, doctor, receipt)
     for command in (*named, effective, compare):
@@ -715,6 +725,42 @@ def _compare(service: KernelService, options: argparse.Namespace) -> None:
     rows = [("", left.name, right.name)]
     rows += [(row.field, row.left or "", row.right or "") for row in told]
     print_value(found, options.json, table(rows) if told else "They are the same.")
+
+
+def _applications(service: KernelService, options: argparse.Namespace) -> None:
+    found = service.applications(_held())
+    rows = [("ID", "KERNEL", "NAME", "MASTER", "CORES", "STAGE", "NOTEBOOK")]
+    rows += [
+        (
+            *(one.id, one.kernel, one.name, one.master or "", str(one.cores or "")),
+            *(one.stage or "", one.path or ""),
+        )
+        for one in found.applications
+    ]
+    print_value(found, options.json, "\n".join([table(rows), *found.notes]))
+
+
+def _stop(service: KernelService, options: argparse.Namespace) -> None:
+    held = _held()
+    if options.application in held:
+        runtime = Path(jupyter_runtime_dir())
+        file = runtime / f"kernel-{options.application}.json"
+        asyncio.run(_stop_spark(file, options.application))
+    else:
+        service.end_application(held, options.application)
+    if not options.json:
+        print(f"{printable(options.application)} is stopped")
+
+
+async def _stop_spark(connection_file: Path, kernel: str) -> None:
+    client = AsyncKernelClient(connection_file=str(connection_file))
+    client.load_connection_file()
+    await stop_spark(client, connection_file.parent, kernel)
+
+
+def _held() -> Mapping[str, Held]:
+    """Give the kernels of all servers: the command line is none itself."""
+    return ask_siblings(Path(jupyter_runtime_dir())).kernels
 
 
 def _remove(service: KernelService, options: argparse.Namespace) -> None:

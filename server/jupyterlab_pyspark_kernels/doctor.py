@@ -20,10 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from .config import KernelConfig
 from .environments import inspect_environment
 from .kerberos import ticket_facts
-from .kernel.idle import RELEASED, STOPPED
+from .kernel.idle import RELEASED
 from .kernel.installation import python_of
 from .kernel.options import without_token
 from .kernel.rules import FACTS, RULES_VARIABLE, SOURCES, Finding, Rule, find, quoted_line, read_all
+from .kernel.status import RESTING
 from .render import interpreter
 
 _UNKNOWN = "unknown"
@@ -132,7 +133,7 @@ def _lacking(config: KernelConfig, archive: str | None) -> Iterator[str]:
 
 def _facts(status: Mapping[str, Any], config: KernelConfig | None) -> dict[str, str]:
     # Of a kernel that gave its executors back, their number says nothing.
-    rests = status.get("stage") in (RELEASED, STOPPED)
+    rests = status.get("stage") in (RELEASED, *RESTING)
     facts = {
         "master": str(status.get("master") or ""),
         "executors": "" if rests else str(status.get("executors", "")),

@@ -578,6 +578,7 @@ AUDITED = {
     ("tasks/{id}", "DELETE"): "cancel",
     ("tasks/{id}/resume", "POST"): "resume",
     ("ui/{kernel}/{path}", "POST"): "kill",
+    ("applications/{application}", "DELETE"): "stop",
 }
 """What an audit is told of, and what it calls it."""
 

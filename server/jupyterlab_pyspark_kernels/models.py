@@ -188,3 +188,34 @@ class Import(BaseModel):
         WithJsonSchema({"type": "object", "description": "Some fields of a KernelConfig."}),
     ]
     remarks: list[Remark] = Field(description="What of the text is not in it, and why.")
+
+
+class Application(BaseModel):
+    """A Spark application of this user."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(description="Of its kernel.")
+    kernel: Literal["running", "process", "driver", "application"] = Field(
+        description="What there is of its kernel. `running`: a server has it. `process`: it runs, "
+        "and no server has it. `driver`: only its Spark is left on this machine. `application`: it "
+        "is gone, and the cluster still runs the application."
+    )
+    name: str = Field(description="What the kernel is called.")
+    path: str | None = Field(description="The notebook, if the kernel has one.")
+    busy: bool = Field(description="Whether a cell runs.")
+    stage: str | None = Field(description="How far Spark is, as far as the kernel tells.")
+    master: str | None
+    application_id: str | None = Field(description="What the cluster calls the application.")
+    cores: int | None
+    since: str | None = Field(description="When Spark was there, in UTC as ISO 8601 writes it.")
+    ui: bool = Field(description="Whether Spark's UI can be opened by way of this server.")
+
+
+class Applications(BaseModel):
+    """The Spark applications of this user."""
+
+    model_config = ConfigDict(frozen=True)
+
+    applications: list[Application]
+    notes: list[str] = Field(description="What could not be found out, such as a silent cluster.")

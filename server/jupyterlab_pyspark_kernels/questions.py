@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
 
@@ -11,6 +12,7 @@ from jupyter_core.paths import jupyter_runtime_dir
 
 from . import store
 from .advice import advise
+from .applications import Known, Survey
 from .capacity import ClusterReport, look, read_question
 from .carry import foreseen
 from .catalogue import Catalogue, Settings, Spark, ask, check_spark, kept
@@ -32,12 +34,13 @@ from .history import last_diagnoses, last_runs
 from .kerberos import on_ticket
 from .kernel.status import STATUS_DIRECTORY
 from .kernels import Kernels
-from .models import Export, KernelAddress, Preview, Remark, Request
+from .models import Applications, Export, KernelAddress, Preview, Remark, Request
 from .owners import user_name
 from .places import USER, own_directory
 from .progress import Report
 from .receipts import KernelReceipt, Suggestion, suggest
-from .render import Carried, NotReadable, is_ours, read, read_carried, render
+from .render import Carried, NotReadable, is_ours, read, read_carried, render, settings
+from .siblings import Held, ask_siblings
 
 _ASKING = BoundedSemaphore(2)
 """So many clusters are asked at the same time: each may keep a thread for seconds."""
@@ -223,7 +226,35 @@ class Questions(Kernels):
             suggestion=Suggestion(changes=changes, remarks=[*remarks, *_remarks(errors)]),
         )
 
+    def applications(self, here: Mapping[str, Held]) -> Applications:
+        """List this user's Spark applications, with those that have no kernel any longer.
+
+        Other servers of the user and clusters are asked; it blocks for seconds.
+
+        Args:
+            here: the kernels of this server.
+
+        """
+        return self._survey(here).shown()
+
     # --- below ---------------------------------------------------------------------------------
+
+    def _survey(self, here: Mapping[str, Held]) -> Survey:
+        runtime = Path(jupyter_runtime_dir())
+        return Survey(runtime, here, ask_siblings(runtime), dict(self._known()))
+
+    def _known(self) -> Iterator[tuple[str, Known]]:
+        """Give what applications depend on of every kernel, by its directory."""
+        folders = {place.id: place.kernels for place in self.places()}
+        for kernel in self.kernels():
+            config, of_spark = None, {}
+            if kernel.config is not None:
+                with suppress(KernelError):
+                    # It may come from a version with other rules.
+                    config = read_config(kernel.config)
+                    of_spark = {**site_settings(config, os.environ), **settings(config)}
+            directory = str(folders[kernel.place] / kernel.name)
+            yield directory, Known(kernel.display_name, config, of_spark)
 
     def _ask(self, request: Request, report: Report) -> None:
         config = prepare(_only(request.config, _OF_SPARK), self._allowed)

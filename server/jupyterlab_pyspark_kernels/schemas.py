@@ -24,6 +24,7 @@ from .effective import Effective
 from .environments import Environment
 from .flight import Flight
 from .models import (
+    Applications,
     Export,
     ExportFormat,
     Import,
@@ -168,6 +169,7 @@ def openapi() -> Schema:
             Import,
             Offers,
             SparkUi,
+            Applications,
         )
     ]
     _, made = models_json_schema(
@@ -563,6 +565,31 @@ _PATHS: Schema = {
             "summary": "Take up again what was interrupted, cancelled or has failed",
             "requestBody": _EMPTY_BODY,
             "responses": {"202": _answer("Task", "The task as it runs again."), **_ERROR},
+        },
+    },
+    "/applications": {
+        "get": {
+            "summary": "List this user's Spark applications, with those that have no kernel",
+            "description": "Other Jupyter servers of the user and clusters are asked. It takes up "
+            "to 6 seconds where they do not answer.",
+            "responses": {"200": _answer("Applications", "The applications."), **_ERROR},
+        }
+    },
+    "/applications/{application}": {
+        "parameters": [
+            {
+                "name": "application",
+                "in": "path",
+                "required": True,
+                "description": "The id that the list gives.",
+                "schema": {"type": "string"},
+            }
+        ],
+        "delete": {
+            "summary": "Stop a Spark application",
+            "description": "A kernel goes on without Spark, keeps its variables, and has Spark "
+            "again when a cell needs it. What has no kernel of a server is ended.",
+            "responses": {"204": {"description": "It has stopped."}, **_ERROR},
         },
     },
     "/ui/{kernel}": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -43,6 +44,7 @@ from .render import (
     read_start,
     render,
 )
+from .siblings import Held
 
 _LOGOS = ("logo-32x32.png", "logo-64x64.png")
 
@@ -310,6 +312,19 @@ class KernelService(Questions):
         place = self._writable(place_id)
         self._ours(place, name)
         store.delete(place, name)
+
+    def end_application(self, here: Mapping[str, Held], identity: str) -> None:
+        """End an application of this user that has no kernel of this server.
+
+        Args:
+            here: the kernels of this server.
+            identity: what the list calls it.
+
+        Raises:
+            KernelError: when there is none, or it cannot be ended from here.
+
+        """
+        self._survey(here).end(identity)
 
     def undo(self, place_id: str | None = None, name: str | None = None) -> Kernel:
         """Take back this user's last delete, edit or move.

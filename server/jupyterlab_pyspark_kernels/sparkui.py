@@ -89,8 +89,7 @@ def ui_address(driver: Driver) -> tuple[str, int]:
         )
     owners = list(_listeners(port))
     for address in own:
-        listening = {uid for at, uid in owners if _takes(at, address)}
-        if listening == {os.geteuid()}:
+        if _who_listens(owners, address) == {os.geteuid()}:
             return str(address), port
     reason = "belongs to another user" if owners else "has nobody who listens"
     raise NotAllowed.at(
@@ -98,6 +97,24 @@ def ui_address(driver: Driver) -> tuple[str, int]:
         f"Port {port} of this machine, where the driver tells that its Spark UI is, {reason}. "
         "Run a cell that uses Spark, or restart the kernel.",
     )
+
+
+def own_listener(host: str, port: int) -> str | None:
+    """Give the address of this machine at which this user, and nobody else, listens.
+
+    Raises:
+        CannotBeDone: when this system does not tell whose a port is.
+
+    """
+    owners = list(_listeners(port))
+    for address in _resolved(host):
+        if _is_of_this_machine(address) and _who_listens(owners, address) == {os.geteuid()}:
+            return str(address)
+    return None
+
+
+def _who_listens(owners: list[tuple[Address, int]], address: Address) -> set[int]:
+    return {uid for at, uid in owners if _takes(at, address)}
 
 
 def _why_none(stage: str) -> str:
@@ -116,17 +133,7 @@ def _why_none(stage: str) -> str:
 
 def _status(folder: Path, name: str) -> Mapping[str, Any]:
     try:
-        directory = os.open(folder, _NOT_LINKED | os.O_DIRECTORY)
-        try:
-            _only_ours(directory)
-            file = os.open(name, _NOT_LINKED, dir_fd=directory)
-        finally:
-            os.close(directory)
-        with open(file, "rb") as status:
-            _only_ours(file)
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise ValueError("it is no regular file")
-            found = parse_json(status.read(_STATUS_BYTES), "The status")
+        found = read_own(folder, name)
     except FileNotFoundError:
         raise CannotBeDone.at(
             "",
@@ -141,6 +148,27 @@ def _status(folder: Path, name: str) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise CannotBeDone.at("", "The kernel's status is no JSON object. Restart the kernel.")
     return found
+
+
+def read_own(folder: Path, name: str) -> Any:
+    """Read a JSON file that nobody but this user could have written.
+
+    Raises:
+        OSError: when it is not there, or a link.
+        ValueError: when somebody else could have written it, or it is no JSON.
+
+    """
+    directory = os.open(folder, _NOT_LINKED | os.O_DIRECTORY)
+    try:
+        _only_ours(directory)
+        file = os.open(name, _NOT_LINKED, dir_fd=directory)
+    finally:
+        os.close(directory)
+    with open(file, "rb") as status:
+        _only_ours(file)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise ValueError("it is no regular file")
+        return parse_json(status.read(_STATUS_BYTES), "The status")
 
 
 def _only_ours(descriptor: int) -> None:

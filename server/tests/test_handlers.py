@@ -22,6 +22,7 @@ from jupyterlab_pyspark_kernels.handlers import MAX_BODY, NAMESPACE, ROUTES
 from jupyterlab_pyspark_kernels.kernel import FILES
 from jupyterlab_pyspark_kernels.models import Kernel
 from jupyterlab_pyspark_kernels.places import jupyter_places
+from jupyterlab_pyspark_kernels.runningroute import RUNNING_ROUTES
 from jupyterlab_pyspark_kernels.schemas import OPENAPI_FILE, ROOT
 from jupyterlab_pyspark_kernels.service import KernelService
 from jupyterlab_pyspark_kernels.uiroute import UI_ROUTES
@@ -30,7 +31,7 @@ Call = Callable[..., Awaitable[tuple[int, Any]]]
 
 VERBS = [
     (route, verb)
-    for route, handler in (ROUTES | UI_ROUTES).items()
+    for route, handler in (ROUTES | UI_ROUTES | RUNNING_ROUTES).items()
     for verb in ("get", "post", "put", "patch", "delete")
     if verb in vars(handler)
 ]
@@ -785,7 +786,7 @@ async def test_the_authorizer_is_asked_by_name_and_obeyed(
 
 async def test_the_api_description_has_exactly_the_live_routes() -> None:
     described = yaml.safe_load((ROOT / OPENAPI_FILE).read_text())["paths"]
-    live = {f"/{route}" for route in ROUTES | UI_ROUTES}
+    live = {f"/{route}" for route in ROUTES | UI_ROUTES | RUNNING_ROUTES}
     assert set(described) == live
     for route, verb in VERBS:
         assert verb in described[f"/{route}"]

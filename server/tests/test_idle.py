@@ -30,9 +30,9 @@ from jupyterlab_pyspark_kernels.advice import advise
 from jupyterlab_pyspark_kernels.config import read_config
 from jupyterlab_pyspark_kernels.doctor import diagnose, read_left
 from jupyterlab_pyspark_kernels.kernel import contents
-from jupyterlab_pyspark_kernels.kernel.idle import STOPPED, Idle, read_limits
+from jupyterlab_pyspark_kernels.kernel.idle import Idle, read_limits
 from jupyterlab_pyspark_kernels.kernel.start import IDLE_VARIABLE, SparkStart
-from jupyterlab_pyspark_kernels.kernel.status import Status
+from jupyterlab_pyspark_kernels.kernel.status import STOPPED, Status
 from jupyterlab_pyspark_kernels.render import render
 
 Start = Callable[..., Any]

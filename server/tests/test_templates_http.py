@@ -16,6 +16,7 @@ from tornado.httpclient import HTTPClientError, HTTPResponse
 
 from jupyterlab_pyspark_kernels.events import AUDIT_SCHEMA_ID
 from jupyterlab_pyspark_kernels.handlers import AUDITED, NAMESPACE, ROUTES
+from jupyterlab_pyspark_kernels.runningroute import RUNNING_ROUTES
 from jupyterlab_pyspark_kernels.uiroute import UI_ROUTES
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -259,7 +260,7 @@ async def test_the_end_of_a_task_is_heard_as_well(call: Call, audit: list[dict[s
 def test_everything_that_changes_something_is_audited() -> None:
     changing = {
         (route, verb.upper())
-        for route, handler in (ROUTES | UI_ROUTES).items()
+        for route, handler in (ROUTES | UI_ROUTES | RUNNING_ROUTES).items()
         for verb in ("post", "put", "delete", "patch")
         if verb in vars(handler) and route not in ONLY_ASKS
     }

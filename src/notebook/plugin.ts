@@ -1,15 +1,15 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { onceShown } from '../running/shown';
 import type { Watch } from './watch';
 
 /**
- * Nothing is loaded before a notebook has a kernel of ours.
+ * Nothing is loaded before a notebook has a kernel of ours, or the running sessions are shown.
  */
 export const notebookPlugin: JupyterFrontEndPlugin<void> = {
   id: 'jupyterlab-pyspark-kernels:notebook',
-  description:
-    'Shows in a notebook how Spark is, says why its kernel ended or has no Spark, and offers what helps.',
+  description: 'Shows how Spark is, in notebooks and among running sessions.',
   autoStart: true,
   optional: [ITranslator, ICommandPalette],
   activate: (
@@ -18,6 +18,17 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null
   ) => {
     let watch: Promise<Watch> | null = null;
+    const pass = (take: (watch: Watch) => void): void => {
+      watch ??= import('./watch').then(
+        ({ Watch }) => new Watch(app, translator ?? nullTranslator, palette)
+      );
+      watch.then(take).catch(error => {
+        // Perhaps the network fails just now: the next event tries again.
+        watch = null;
+        console.warn('Spark is not watched:', error);
+      });
+    };
+    onceShown(app.shell, () => pass(found => found.showRunning()));
     app.docRegistry.addWidgetExtension('Notebook', {
       createNew: (panel, { sessionContext: context }) => {
         const hear = (_: unknown, event: unknown): void => {
@@ -28,17 +39,7 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
             kernel &&
             specs?.kernelspecs[kernel.name]?.metadata?.pyspark_kernels
           ) {
-            watch ??= import('./watch').then(
-              ({ Watch }) =>
-                new Watch(app, translator ?? nullTranslator, palette)
-            );
-            watch
-              .then(found => found.hear(panel, context, kernel, event))
-              .catch(error => {
-                // Perhaps the network fails just now: the next event tries again.
-                watch = null;
-                console.warn('The notebook is not watched:', error);
-              });
+            pass(found => found.hear(panel, context, kernel, event));
           }
         };
         context.kernelChanged.connect(hear);

@@ -145,11 +145,17 @@ export function indicationOf(
   if (!status?.idle) {
     return null;
   }
+  if (status.stage === 'stopped_asked') {
+    return {
+      kind: 'resting',
+      label: trans.__('Spark stopped'),
+      caption: trans.__(
+        'Spark was stopped on request at %1, and the next Spark cell starts it again. The variables of Python are kept.',
+        at(status.idle)
+      )
+    };
+  }
   const time = duration(status.idle.seconds, trans);
-  const at = new Date(status.idle.at).toLocaleString(undefined, {
-    dateStyle: 'short',
-    timeStyle: 'short'
-  });
   if (status.stage === 'released') {
     return {
       kind: 'resting',
@@ -157,7 +163,7 @@ export function indicationOf(
       caption: trans.__(
         'Spark released: idle for %1. It gave its executors back at %2, and the next Spark cell gets them again.',
         time,
-        at
+        at(status.idle)
       )
     };
   }
@@ -168,7 +174,7 @@ export function indicationOf(
       caption: trans.__(
         'Spark stopped: idle for %1. It was stopped at %2, and the next Spark cell starts it again. The variables of Python are kept.',
         time,
-        at
+        at(status.idle)
       )
     };
   }
@@ -193,6 +199,13 @@ export function whyNoUi(
   return status !== null && ON_THE_WAY.includes(status.stage)
     ? trans.__('Spark is starting, and has no UI yet.')
     : trans.__('Spark does not run in this kernel.');
+}
+
+function at(idle: { at: string }): string {
+  return new Date(idle.at).toLocaleString(undefined, {
+    dateStyle: 'short',
+    timeStyle: 'short'
+  });
 }
 
 function duration(seconds: number, trans: TranslationBundle): string {

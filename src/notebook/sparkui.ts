@@ -70,10 +70,13 @@ export class SparkUis {
         ),
       icon: sparkIcon,
       describedBy: async () => (await import('../arguments')).ofNotebook(trans),
-      isEnabled: ({ notebook }) => this._whyNot(notebook) === null,
-      execute: ({ notebook }) =>
+      isEnabled: ({ kernel, notebook }) =>
+        typeof kernel === 'string' || this._whyNot(notebook) === null,
+      execute: ({ kernel, name, notebook }) =>
         orExplain(trans.__('The Spark UI cannot be shown'), trans, () =>
-          this._open(this._find(notebook))
+          typeof kernel === 'string'
+            ? this._show(kernel, String(name))
+            : this._open(this._find(notebook))
         )
     });
   }
@@ -100,13 +103,13 @@ export class SparkUis {
 
   private async _open(notebook: INotebook | null): Promise<Widget | null> {
     const kernel = notebook?.context.session?.kernel;
-    if (!kernel) {
-      return null;
-    }
+    return kernel ? this._show(kernel.id, notebook.context.name) : null;
+  }
+
+  private async _show(kernel: string, name: string): Promise<Widget | null> {
     const { shell, serviceManager } = this._app;
     const api = new Api(serviceManager.serverSettings);
-    const { name } = notebook.context;
-    return showSparkUi(shell, api, this._trans, { id: kernel.id, name });
+    return showSparkUi(shell, api, this._trans, { id: kernel, name });
   }
 
   private readonly _notebooks = new Map<Widget, INotebook>();

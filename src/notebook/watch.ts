@@ -9,6 +9,7 @@ import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
 import type { Toolbar } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
 import { DOMAIN } from '../domain';
+import { showRunning } from '../running';
 import type { Doctor } from './doctor';
 import { SparkIndicator } from './indicator';
 import { SparkModel } from './spark';
@@ -60,6 +61,13 @@ export class Watch {
     if (!panel.isDisposed && context.session?.kernel === kernel) {
       this._modelOf(panel, context).follow(kernel, event);
     }
+  }
+
+  /**
+   * List the Spark that runs among JupyterLab's running sessions.
+   */
+  showRunning(): void {
+    void showRunning(this._app, this._trans);
   }
 
   private _fail(

@@ -23,8 +23,7 @@ export namespace TaskCommandIDs {
 
 export const tasksPlugin: JupyterFrontEndPlugin<void> = {
   id: 'jupyterlab-pyspark-kernels:tasks',
-  description:
-    'Shows long work for PySpark kernels, whichever window or program began it, and packed environments.',
+  description: 'Shows long work for PySpark kernels, and packed environments.',
   autoStart: true,
   optional: [ICommandPalette, ITranslator],
   activate: (

@@ -16,6 +16,7 @@ from .connect import Connect
 from .figures import Booking, Capacity, Node, Queue
 from .kubernetes import Kubernetes
 from .local import Local, LocalCluster
+from .running import Running
 from .standalone import Standalone
 from .yarn import Yarn
 
@@ -55,6 +56,7 @@ __all__ = [
     "NoAnswer",
     "Node",
     "Queue",
+    "Running",
     "Standalone",
     "Yarn",
     "parse_master",

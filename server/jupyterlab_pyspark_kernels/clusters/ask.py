@@ -94,6 +94,29 @@ def ask(site: Site, path: str, deadline: float) -> Any:
         raise NoAnswer(sentence, error.status) from None
 
 
+def tell(
+    site: Site, method: str, path: str, body: str, kind: str, deadline: float
+) -> tuple[int, bytes]:
+    """Tell a cluster to do something; give the status and the content of its answer.
+
+    Args:
+        site: whom to tell.
+        method: of HTTP.
+        path: where, with the query.
+        body: what to send.
+        kind: the body's content type.
+        deadline: until when, of `time.monotonic()`.
+
+    Raises:
+        NoAnswer: when there is no answer.
+
+    """
+    try:
+        return _exchange(site, method, path, deadline, body, {"Content-Type": kind})
+    except NoAnswer as error:
+        raise NoAnswer(f"{site.name} at {site.host}:{site.port} {error}.") from None
+
+
 def first(
     sites: Sequence[Some], ask_one: Callable[[Some, float], Answer], deadline: float
 ) -> Answer:
@@ -114,19 +137,37 @@ def first(
 
 
 def _fetch(site: Site, path: str, deadline: float) -> bytes:
-    """Give what is answered.
+    """Give what is answered with the status 200.
+
+    Raises:
+        NoAnswer: with the end of a sentence that begins with who was asked.
+
+    """
+    status, content = _exchange(site, "GET", path, deadline)
+    _check_status(status)
+    return content
+
+
+def _exchange(
+    site: Site,
+    method: str,
+    path: str,
+    deadline: float,
+    body: str | None = None,
+    more: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
+    """Give the status and the content of an answer, whatever they are.
 
     Raises:
         NoAnswer: with the end of a sentence that begins with who was asked.
 
     """
     connection = _Connection(site, _resolve(site.host, site.port, deadline), deadline)
-    headers = {"Accept": "application/json", **site.headers}
+    headers = {"Accept": "application/json", **site.headers, **(more or {})}
     try:
-        connection.request("GET", site.path + path, headers=headers)
+        connection.request(method, site.path + path, body=body, headers=headers)
         with connection.getresponse() as response:
-            _check_status(response.status)
-            return response.read(MAX_BYTES + 1)
+            return response.status, response.read(MAX_BYTES + 1)
     except TimeoutError:
         raise NoAnswer("does not answer in time") from None
     except ssl.SSLCertVerificationError:

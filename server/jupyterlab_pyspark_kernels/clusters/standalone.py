@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from .address import parse_address, parse_port
-from .ask import NoAnswer, Site, ask, first
+from .ask import NoAnswer, Site, ask, first, tell
 from .figures import Capacity, Node, count, items, part
+from .running import Running, read_running
 
 _SCHEME = "spark://"
 _WEB_PORT = 8080
 """`spark.master.ui.port`, when it is not set."""
 
+WEB_PORT = "spark.master.ui.port"
+
 _STATE = "/json/"
+_TOKEN = re.compile('name="(csrfToken)" value="([^"]{1,200})"')
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,55 @@ class Standalone:
             NoAnswer: when none of the masters tells.
 
         """
+        return self._leader(settings, env, deadline)[1]
+
+    def applications(
+        self, user: str, settings: Mapping[str, str], env: Mapping[str, str], deadline: float
+    ) -> tuple[Running, ...]:
+        """Give what runs or waits of a user's.
+
+        Raises:
+            NoAnswer: when none of the masters tells.
+
+        """
+        site, _ = self._leader(settings, env, deadline)
+        running = read_running(ask(site, _STATE, deadline), "activeapps", "cores")
+        return tuple(application for application in running if application.user == user)
+
+    def kill(
+        self,
+        application: str,
+        user: str,
+        settings: Mapping[str, str],
+        env: Mapping[str, str],
+        deadline: float,
+    ) -> None:
+        """End an application as the button of the master's page does.
+
+        Raises:
+            NoAnswer: when the master does not let us.
+
+        """
+        site, _ = self._leader(settings, env, deadline)
+        kind = "application/x-www-form-urlencoded"
+        # Newer masters give every form a token of theirs, which older ones do not know.
+        _, page = tell(site, "GET", "/", "", kind, deadline)
+        tokens = dict(_TOKEN.findall(page.decode("utf-8", "replace"))[:1])
+        form = urlencode({"id": application, "terminate": "true", **tokens})
+        tell(site, "POST", "/app/kill/", form, kind, deadline)
+        # The answer is the same when nothing is killed.
+        running = read_running(ask(site, _STATE, deadline), "activeapps", "cores")
+        if any(one.id == application for one in running):
+            raise NoAnswer(
+                f"{site.name} at {site.host}:{site.port} does not end applications: "
+                "spark.ui.killEnabled is false there, or you are not among those who may."
+            )
+
+    def _leader(
+        self, settings: Mapping[str, str], env: Mapping[str, str], deadline: float
+    ) -> tuple[Site, Capacity]:
         web_port = parse_port(
-            settings.get("spark.master.ui.port") or env.get("SPARK_MASTER_WEBUI_PORT"), _WEB_PORT
+            settings.get(WEB_PORT) or env.get("SPARK_MASTER_WEBUI_PORT"), _WEB_PORT
         )
         sites = [
             (Site("The master's web interface", "http", host, web_port), port)
@@ -71,7 +123,10 @@ class Standalone:
         try:
             return first(
                 sites,
-                lambda site, until: read_state(ask(site[0], _STATE, until), site[1]),
+                lambda site, until: (
+                    site[0],
+                    read_state(ask(site[0], _STATE, until), site[1]),
+                ),
                 deadline,
             )
         except NoAnswer as error:

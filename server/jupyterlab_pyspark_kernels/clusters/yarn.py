@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
+from urllib.parse import quote, urlencode
 
 from .address import parse_address
-from .ask import NoAnswer, Site, ask, first
+from .ask import NoAnswer, Site, ask, first, tell
 from .figures import Booking, Capacity, Node, Queue, count, items, part, queue_name
 from .hadoop import HadoopConf, read_hadoop_conf
+from .running import Running, read_running
 
 _CLUSTER = "/ws/v1/cluster"
 _WEB_PORTS = {"http": 8088, "https": 8090}
@@ -18,6 +21,7 @@ _DEFAULT_STEP = 1024
 
 _DOMINANT = "DominantResourceCalculator"
 _MAX_QUEUES = 200
+_ALIVE = "NEW,NEW_SAVING,SUBMITTED,ACCEPTED,RUNNING"
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,7 @@ class Yarn:
             NoAnswer: when none of the resource managers tells.
 
         """
-        directory = env.get("HADOOP_CONF_DIR") or env.get("YARN_CONF_DIR")
-        if not directory:
-            raise NoAnswer(
-                "Nothing says where YARN is. Set HADOOP_CONF_DIR to the directory with "
-                "yarn-site.xml."
-            )
-        conf = read_hadoop_conf(
-            directory, "core-site.xml", "yarn-site.xml", "capacity-scheduler.xml"
-        )
+        conf = _conf(env)
 
         def ask_one(site: Site, until: float) -> Capacity:
             # A resource manager that stands by answers this one with a redirect.
@@ -67,6 +63,73 @@ class Yarn:
             return read_cluster(scheduler, nodes, conf)
 
         return first(list(_sites(conf)), ask_one, deadline)
+
+    def applications(
+        self, user: str, settings: Mapping[str, str], env: Mapping[str, str], deadline: float
+    ) -> tuple[Running, ...]:
+        """Give what runs or waits of a user's.
+
+        Args:
+            user: whose.
+            settings: of the kernel; none is used.
+            env: the kernel's variables.
+            deadline: until when, of `time.monotonic()`.
+
+        Raises:
+            NoAnswer: when none of the resource managers tells.
+
+        """
+        query = urlencode({"states": _ALIVE, "user": user, "applicationTypes": "SPARK"})
+        answer = first(
+            list(_sites(_conf(env))),
+            lambda site, until: ask(site, f"{_CLUSTER}/apps?{query}", until),
+            deadline,
+        )
+        running = read_running(part(answer, "apps") or {}, "app", "allocatedVCores")
+        return tuple(application for application in running if application.user == user)
+
+    def kill(
+        self,
+        application: str,
+        user: str,
+        settings: Mapping[str, str],
+        env: Mapping[str, str],
+        deadline: float,
+    ) -> None:
+        """End an application, as its user.
+
+        Raises:
+            NoAnswer: when YARN does not let us.
+
+        """
+        path = f"{_CLUSTER}/apps/{quote(application)}/state?{urlencode({'user.name': user})}"
+        body = json.dumps({"state": "KILLED"})
+
+        def kill_one(site: Site, until: float) -> None:
+            status, _ = tell(site, "PUT", path, body, "application/json", until)
+            if status not in (200, 202):
+                raise NoAnswer(
+                    f"{site.name} at {site.host}:{site.port} does not end the application "
+                    f"(status {status}). Run: yarn application -kill {application}",
+                    status,
+                )
+
+        first(list(_sites(_conf(env))), kill_one, deadline)
+
+
+def _conf(env: Mapping[str, str]) -> HadoopConf:
+    """Read the Hadoop configuration that a kernel's variables name.
+
+    Raises:
+        NoAnswer: when they name none, or it cannot be read.
+
+    """
+    directory = env.get("HADOOP_CONF_DIR") or env.get("YARN_CONF_DIR")
+    if not directory:
+        raise NoAnswer(
+            "Nothing says where YARN is. Set HADOOP_CONF_DIR to the directory with yarn-site.xml."
+        )
+    return read_hadoop_conf(directory, "core-site.xml", "yarn-site.xml", "capacity-scheduler.xml")
 
 
 def _sites(conf: HadoopConf) -> Iterator[Site]:

@@ -9,7 +9,7 @@ from typing import Set
 
 from .failure import explain
 from .secrets import known_secrets
-from .status import Status
+from .status import RESTING, Status
 
 _STOP_SECONDS = 4
 _ORDERLY_EXITS = (0, 143, -15)
@@ -27,7 +27,7 @@ def stop(jvm: subprocess.Popen[bytes]) -> None:
 
 
 dismissed: Set["subprocess.Popen[bytes]"] = set()
-"""The JVMs that were ended because the kernel was idle."""
+"""The JVMs that were ended because the kernel was idle, or somebody asked for it."""
 
 
 def dismiss() -> None:
@@ -53,14 +53,14 @@ def reap(jvm: subprocess.Popen[bytes], status: Status) -> None:
     seconds for children that are there, dead or not.
     """
     code = jvm.wait()
-    if status["stage"] in ("failed", "stopped_idle") or jvm in dismissed:
+    if status["stage"] in ("failed", *RESTING) or jvm in dismissed:
         # The first cause is the one that helps, and nobody asks for that of what was wanted.
         return
     if code in _ORDERLY_EXITS:
-        status.update(stage="stopped", executors=0, ui=None)
+        status.update(stage="stopped", executors=0, ui=None, jvm=None)
     else:
         words = f"Spark's JVM ended with the exit code {code}."
         status.mask(known_secrets(os.environ))
         log = status.log.read_text(encoding="utf-8", errors="replace")
         cause = explain(words, log, status["master"])
-        status.update(stage="failed", cause=cause, words=words, executors=0, ui=None)
+        status.update(stage="failed", cause=cause, words=words, executors=0, ui=None, jvm=None)

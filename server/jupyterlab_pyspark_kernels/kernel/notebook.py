@@ -82,16 +82,16 @@ class Notebook:
         shell.ast_transformers.append(self._interruption)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
-        if start.idle is not None:
-            start.idle.before_stop = self._put_stand_ins_back
-            start.idle.attend(shell.events)
+        start.before_stop = self._put_stand_ins_back
+        if start.rest is not None:
+            start.rest.attend(shell.events)
 
     def state(self) -> str:
         """Say how Spark is, without waiting."""
         if self._start.failure is not None:
             return str(self._start.failure).splitlines()[0]
-        if self._start.idle is not None and self._start.idle.is_stopped:
-            return "Spark was stopped while the kernel was idle, and starts when it is used"
+        if self._start.rest is not None and self._start.rest.is_stopped:
+            return f"Spark was stopped {self._start.rest.reason}, and starts when it is used"
         return "ready" if self._start.done else "Spark is starting"
 
     def real(self, name: str) -> Any:
@@ -111,8 +111,8 @@ class Notebook:
         touches = names_spark(info.raw_cell or "")
         if touches:
             try:
-                if self._start.idle is not None:
-                    self._start.idle.try_again()
+                if self._start.rest is not None:
+                    self._start.rest.try_again()
                 self._start.settle()
             except KeyboardInterrupt:
                 self._interruption.pending = True
@@ -131,12 +131,12 @@ class Notebook:
         self._tell_return()
         if _was_interrupted(result.error_in_exec):
             self._cancel_jobs()
-        hint = self._start.idle and self._start.idle.hint(result.error_in_exec)
+        hint = self._start.rest and self._start.rest.hint(result.error_in_exec)
         if hint:
             print(hint, file=sys.stderr)
 
     def _tell_return(self) -> None:
-        notice = self._start.idle and self._start.idle.notice()
+        notice = self._start.rest and self._start.rest.notice()
         if notice:
             print(notice)
 

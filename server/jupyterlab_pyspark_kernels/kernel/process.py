@@ -54,7 +54,7 @@ def run(arguments: List[str]) -> None:
     app.initialize(arguments)
     Notebook(app.shell, start)
     serve_comm(app.kernel, status)
-    Requests(app.kernel, {})
+    Requests(app.kernel, {"stop": lambda content: start.stop()})
     _before_shutdown(app.kernel, start.finish)
     atexit.register(status.close)
     start.remembers = remember_use()

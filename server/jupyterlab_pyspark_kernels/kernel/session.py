@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import subprocess
 import threading
+from datetime import datetime, timezone
 from typing import Any, Dict, Optional
 
+from .belonging import mark, named_agent, with_parameter
 from .failure import SparkStartError
 from .jvm import dismissed, reap, stop
 from .options import SubmitOptions, is_local
@@ -39,8 +41,9 @@ def start(options: SubmitOptions, secrets: Secrets, status: Status) -> Dict[str,
         threading.Thread(target=reap, args=(gateway.proc, status), daemon=True).start()
         atexit.register(stop, gateway.proc)
         hand_over(secrets, gateway.jvm)
+        mark(status["kernel_id"], gateway.jvm.java.lang.System)
         SparkContext._ensure_initialized(gateway=gateway)
-    status.update(stage="connecting")
+    status.update(stage="connecting", jvm=gateway.proc.pid)
     spark = SparkSession.builder.getOrCreate()
     context = spark.sparkContext
     if context._jsc.sc().isStopped():
@@ -56,6 +59,7 @@ def start(options: SubmitOptions, secrets: Secrets, status: Status) -> Dict[str,
         ui=context.uiWebUrl,
         spark_version=context.version,
         executors_wanted=int(wanted) if wanted else None,
+        since=_now(),
     )
     return {"spark": spark, "sc": context, "sql": spark.sql}
 
@@ -68,16 +72,20 @@ def connect(options: SubmitOptions, secrets: Secrets, status: Status) -> Dict[st
     remote = options.remote
     token = secrets.variables.get(_CONNECT_VARIABLE)
     if token is not None and int(__version__.partition(".")[0]) < _CONNECT_TOKEN_SINCE:
-        remote = f"{str(remote).rstrip(';/')}{';' if ';' in str(remote) else '/;'}token={token}"
-    builder = SparkSession.builder.remote(remote)
+        remote = with_parameter(str(remote), f"token={token}")
+    builder = SparkSession.builder.remote(named_agent(str(remote), status["kernel_id"]))
     for key, value in {**options.conf, **secrets.settings}.items():
         # Everything else was settled when the server started.
         if key.startswith("spark.sql."):
             builder = builder.config(key, value)
     spark = builder.getOrCreate()
     # The version is the server's: the first thing that needs the connection.
-    status.update(stage="ready", spark_version=spark.version)
+    status.update(stage="ready", spark_version=spark.version, since=_now())
     return {"spark": spark, "sql": spark.sql}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def watch(status: Status, meter: Meter) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 from .facts import filled_in, user_facts
 from .failure import SparkStartError, describe, explain, masked, redacted
@@ -22,7 +22,8 @@ class SparkStart:
         status: where the stages are told.
         objects: what the names in the notebook stand for, once Spark is there.
         failure: why it will not be there.
-        idle: gives back what an idle kernel holds, if it is to.
+        rest: stops Spark and brings it back; there is none before it is needed.
+        before_stop: is called when Spark is about to go, while its objects are there.
         remembers: whether what Spark is used for is to be remembered.
     """
 
@@ -30,7 +31,9 @@ class SparkStart:
         self.status = status
         self.objects: Dict[str, Any] = {}
         self.failure: Optional[SparkStartError] = None
-        self.idle = _idle_policy(self)
+        self.before_stop: Callable[[], None] = lambda: None
+        self.rest = _idle_policy(self)
+        self._asking = threading.Lock()
         self.remembers = False
         self._meter: Any = None
         self._done = threading.Event()
@@ -53,9 +56,9 @@ class SparkStart:
         return self._done.is_set()
 
     def settle(self) -> None:
-        """Wait until Spark is there or has failed, also for one that idleness took away."""
-        if self.idle is not None:
-            self.idle.bring_back()
+        """Wait until Spark is there or has failed, also for one that was stopped meanwhile."""
+        if self.rest is not None:
+            self.rest.bring_back()
         self._done.wait()
 
     def forget(self) -> None:
@@ -68,6 +71,24 @@ class SparkStart:
         """Let Spark's last figures be taken, as the kernel is about to end."""
         if self._meter is not None:
             self._meter.finish()
+
+    def stop(self) -> None:
+        """Stop Spark as somebody asked for; the next cell that names it has it again.
+
+        Nothing is done as long as there is none.
+        """
+        # Two may ask at the same moment.
+        with self._asking:
+            if not self.objects:
+                return
+            if self.rest is None:
+                from .jvm import dismiss
+                from .rest import Rest
+
+                rest = Rest(self, dismiss)
+                rest.begin(self.objects)
+                self.rest = rest
+            self.rest.stop()
 
     def wait(self) -> Dict[str, Any]:
         """Wait until Spark is there.
@@ -98,8 +119,8 @@ class SparkStart:
             start = session.connect if options.remote else session.start
             objects = start(options, secrets, self.status)
             self.objects = objects
-            if self.idle is not None:
-                self.idle.begin(objects)
+            if self.rest is not None:
+                self.rest.begin(objects)
         except Exception as error:  # noqa: BLE001 - whatever it is, the notebook has to say it
             self._fail(error)
             return

@@ -15,6 +15,12 @@ from .failure import masked
 STATUS_DIRECTORY = "pyspark-kernels"
 """Where kernels tell how their Spark is, beside their connection files."""
 
+STOPPED, ASKED = "stopped_idle", "stopped_asked"
+"""The stages of a Spark that was stopped, because nobody used it or because somebody asked for it,
+and that comes back with the next cell that names it."""
+
+RESTING = (STOPPED, ASKED)
+
 _STARTED = time.monotonic()
 _LOG_BYTES = 8 * 1024 * 1024
 _LOG_LINES = 20
@@ -46,12 +52,19 @@ class Status:
             "version": 1,
             "kernel_id": kernel_id,
             "pid": os.getpid(),
+            # Whose child this is until whoever started it dies, and on which machine.
+            "parent": os.getppid(),
+            "host": os.uname().nodename,
+            # The process of Spark's JVM, while there is one.
+            "jvm": None,
             "stage": "jvm",
             "stages": {"jvm": 0.0},
             "executors": 0,
             "executors_wanted": None,
             "master": None,
             "application_id": None,
+            # When Spark was there, in UTC as ISO 8601 writes it.
+            "since": None,
             "ui": None,
             # Where YARN shows that UI, once it has told.
             "tracking": None,
@@ -140,13 +153,39 @@ def write_own(path: Path, text: str) -> None:
 
 
 def _sweep(folder: Path, runtime: Path) -> None:
-    """Remove what kernels left whose connection file has been gone for a day."""
+    """Remove what kernels left whose connection file has been gone for a day.
+
+    The files of a kernel or a JVM that lives stay: by them it is found.
+    """
     for path in folder.iterdir():
         names = (f"kernel-{path.stem}.json", f"{path.stem}.json")
         try:
             old = time.time() - path.stat().st_mtime > _DAY_SECONDS
-            if old and not any((runtime / name).exists() for name in names):
+            gone = not any((runtime / name).exists() for name in names)
+            if old and gone and not _lives(path.with_suffix(".json")):
                 path.unlink()
         except FileNotFoundError:
             # Another kernel, which starts or ends at this moment, took it away.
             continue
+
+
+def _lives(status: Path) -> bool:
+    """Tell whether a process that a status names may live; one that took its number also counts."""
+    try:
+        content = json.loads(status.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if content.get("host", os.uname().nodename) != os.uname().nodename:
+        # Only that machine knows.
+        return True
+    return any(_is_there(content.get(name)) for name in ("pid", "jvm"))
+
+
+def _is_there(pid: object) -> bool:
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except (OSError, OverflowError):
+        return False
+    return True
