@@ -11,6 +11,7 @@ import archive
 import create
 import discovery
 import listing
+import progress
 import startup
 from table import print_table
 
@@ -22,7 +23,7 @@ def main() -> None:
     parser.add_argument("--environment", type=Path, required=True, help="one with PySpark")
     parser.add_argument(
         "--only",
-        choices=["archive", "create", "discovery", "list", "startup"],
+        choices=["archive", "create", "discovery", "list", "progress", "startup"],
         help="measure one thing",
     )
     options = parser.parse_args()
@@ -34,6 +35,7 @@ def main() -> None:
             "create": create.measure,
             "discovery": discovery.measure,
             "list": listing.measure,
+            "progress": progress.measure,
             "startup": startup.measure,
         }
         rows = []

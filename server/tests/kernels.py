@@ -162,11 +162,12 @@ def running(
 
 
 def comm_messages(kernel: RunningKernel, comm_id: str, last_stage: str) -> list[dict[str, Any]]:
-    """Collect what arrives over a comm until Spark is at a stage."""
+    """Collect the statuses that arrive over a comm until Spark is at a stage."""
     found: list[dict[str, Any]] = []
     deadline = time.monotonic() + LIMIT_SECONDS
     while not found or found[-1]["stage"] != last_stage:
         message = kernel.client.get_iopub_msg(timeout=deadline - time.monotonic())
         if message["msg_type"] == "comm_msg" and message["content"]["comm_id"] == comm_id:
-            found.append(message["content"]["data"])
+            data = message["content"]["data"]
+            found += [data] if "stage" in data else []
     return found

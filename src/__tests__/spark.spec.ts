@@ -71,7 +71,7 @@ beforeEach(() => {
   const shell = { currentWidget: panel };
   commands = new CommandRegistry();
   const app = { commands, shell } as unknown as JupyterFrontEnd;
-  const watch = new Watch(app, nullTranslator, null);
+  const watch = new Watch(app, nullTranslator, null, null);
   hear = event =>
     watch.hear(
       panel,

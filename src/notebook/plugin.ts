@@ -1,5 +1,6 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { onceShown } from '../running/shown';
 import type { Watch } from './watch';
@@ -11,16 +12,17 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
   id: 'jupyterlab-pyspark-kernels:notebook',
   description: 'Shows how Spark is, in notebooks and among running sessions.',
   autoStart: true,
-  optional: [ITranslator, ICommandPalette],
+  optional: [ITranslator, ICommandPalette, ISettingRegistry],
   activate: (
     app,
     translator: ITranslator | null,
-    palette: ICommandPalette | null
+    palette: ICommandPalette | null,
+    settings: ISettingRegistry | null
   ) => {
     let watch: Promise<Watch> | null = null;
     const pass = (take: (watch: Watch) => void): void => {
       watch ??= import('./watch').then(
-        ({ Watch }) => new Watch(app, translator ?? nullTranslator, palette)
+        ({ Watch }) => new Watch(app, translator ?? nullTranslator, palette, settings)
       );
       watch.then(take).catch(error => {
         // Perhaps the network fails just now: the next event tries again.

@@ -2,12 +2,18 @@
  * How Spark is in a kernel, as the kernel's launcher tells it.
  */
 
-import type { Kernel, KernelMessage } from '@jupyterlab/services';
+import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Signal } from '@lumino/signaling';
 import type { Receipt } from '../api';
+import type { IActivity } from './activity';
 
 const COMM_TARGET = 'pyspark-kernels';
+
+/**
+ * What the launcher is asked by while a cell runs.
+ */
+const REQUEST = 'pyspark_kernels_request';
 
 /**
  * The stages that Spark goes through on its way to be ready.
@@ -46,6 +52,11 @@ export class SparkModel {
   /** What the launcher told last; null when nothing is known. */
   get status(): ISparkStatus | null {
     return this._status;
+  }
+
+  /** What Spark works on; null when nothing is known. */
+  get activity(): IActivity | null {
+    return this._activity;
   }
 
   /** Whether Spark was away and is not ready again. */
@@ -100,7 +111,31 @@ export class SparkModel {
     }
   }
 
+  /**
+   * Ask the launcher to do something; what comes of it is told by the status or the activity.
+   */
+  ask(content: { request: string } & Record<string, unknown>): void {
+    const kernel = this._kernel;
+    if (kernel && !kernel.isDisposed) {
+      const message =
+        KernelMessage.createMessage<KernelMessage.IDebugRequestMsg>({
+          // Jupyter knows no such request, and passes it on.
+          msgType: REQUEST as 'debug_request',
+          channel: 'control',
+          session: kernel.clientId,
+          username: kernel.username,
+          content: content as never
+        });
+      kernel.sendControlMessage(message, false, true);
+    }
+  }
+
   private _take({ content }: KernelMessage.ICommMsgMsg): void {
+    if ('activity' in content.data) {
+      this._activity = content.data.activity as unknown as IActivity;
+      this.changed.emit();
+      return;
+    }
     const status = content.data as unknown as ISparkStatus;
     this._isReturning =
       status.stage === 'returning' ||
@@ -118,8 +153,9 @@ export class SparkModel {
     this._kernel = null;
     this._comm = null;
     this._isReturning = false;
-    if (this._status !== null) {
+    if (this._status !== null || this._activity !== null) {
       this._status = null;
+      this._activity = null;
       this.changed.emit();
     }
   }
@@ -128,6 +164,7 @@ export class SparkModel {
   private _comm: Kernel.IComm | null = null;
   private _status: ISparkStatus | null = null;
   private _receipt: Receipt | null = null;
+  private _activity: IActivity | null = null;
   private _isReturning = false;
 }
 

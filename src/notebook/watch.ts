@@ -5,6 +5,7 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ICommandPalette, ISessionContext } from '@jupyterlab/apputils';
 import type { Kernel } from '@jupyterlab/services';
+import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
 import type { Toolbar } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
@@ -12,6 +13,7 @@ import { DOMAIN } from '../domain';
 import { showRunning } from '../running';
 import type { Doctor } from './doctor';
 import { SparkIndicator } from './indicator';
+import { CellsProgress } from './progress';
 import { SparkModel } from './spark';
 import { SparkUis } from './sparkui';
 
@@ -37,7 +39,8 @@ export class Watch {
   constructor(
     private readonly _app: JupyterFrontEnd,
     translator: ITranslator,
-    palette: ICommandPalette | null
+    palette: ICommandPalette | null,
+    private readonly _settings: ISettingRegistry | null
   ) {
     this._trans = translator.load(DOMAIN);
     this._uis = new SparkUis(_app, palette, this._trans);
@@ -106,6 +109,7 @@ export class Watch {
       );
       panel.disposed.connect(() => made.leave(null));
       made.changed.connect(() => this._tellReceipt(made, context));
+      new CellsProgress(panel, made, this._settings, this._trans);
       const { toolbar } = panel as Widget & { toolbar?: Toolbar };
       if (toolbar) {
         addTo(toolbar, NAME, new SparkIndicator(made, this._trans));

@@ -8,15 +8,15 @@ import re
 import sys
 import time
 import tokenize
+from contextlib import suppress
 from typing import Any, Dict, Optional
 
+from .cells import JOB_TAG
 from .failure import SparkStartError
 from .start import SparkStart
-from .status import Status
 
 NAMES = ("spark", "sc", "sql")
 COMM_TARGET = "pyspark-kernels"
-JOB_TAG = "pyspark-kernels-cell"
 
 _WAITING_WORDS = {*NAMES, "getOrCreate", "SparkContext"}
 _CANCEL_PAUSES = (0.1, 0.3, 1)
@@ -76,10 +76,12 @@ class Notebook:
         self._start = start
         self._told = False
         self._tagged: Any = None
+        self._cell_tag: Optional[str] = None
         self._interruption = Interruption()
         self._stand_ins = {name: StandIn(name, self) for name in NAMES}
         shell.push(self._stand_ins, interactive=False)
         shell.ast_transformers.append(self._interruption)
+        start.cells.attend(shell)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         start.before_stop = self._put_stand_ins_back
@@ -161,14 +163,30 @@ class Notebook:
     def _tag_jobs(self) -> None:
         """Mark the jobs of cells, which run in this thread, so that an interrupt ends no others."""
         current = _running_spark(self._start.objects)
-        if current is None or current is self._tagged:
+        if current is None:
             return
+        if current is not self._tagged:
+            if "sc" in self._start.objects:
+                current.addJobTag(JOB_TAG)
+                _activate(self._start.objects["spark"])
+            else:
+                current.addTag(JOB_TAG)
+            self._tagged, self._cell_tag = current, None
         if "sc" in self._start.objects:
-            current.addJobTag(JOB_TAG)
-            _activate(self._start.objects["spark"])
-        else:
-            current.addTag(JOB_TAG)
-        self._tagged = current
+            self._tag_cell(current)
+
+    def _tag_cell(self, context: Any) -> None:
+        """Mark the jobs of this cell, so that they can be shown under it."""
+        from py4j.protocol import Py4JError
+
+        tag = self._start.cells.tag()
+        # Where the JVM ends at this moment, the cell itself will hear of it.
+        with suppress(Py4JError, OSError):
+            if tag != self._cell_tag:
+                if self._cell_tag is not None:
+                    context.removeJobTag(self._cell_tag)
+                context.addJobTag(tag)
+                self._cell_tag = tag
 
     def _cancel_jobs(self) -> None:
         # An interrupted call takes its thread in the JVM along, and the mark with it.
@@ -236,11 +254,13 @@ def names_spark(code: str) -> bool:
     return not _WAITING_WORDS.isdisjoint(names)
 
 
-def serve_comm(kernel: Any, status: Status) -> None:
+def serve_comm(kernel: Any, start: SparkStart) -> None:
     """Answer the comm `pyspark-kernels` with the status, now and at every change."""
 
     def opened(comm: Any, message: Any) -> None:
-        forget = status.listen(lambda content: comm.send(content))
+        forget = start.status.listen(lambda content: comm.send(content))
         comm.on_close(lambda message: forget())
+        # Jobs that run were not looked at while nobody listened.
+        start.cells.woken.set()
 
     kernel.comm_manager.register_target(COMM_TARGET, opened)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
+from .cells import Cells
 from .facts import filled_in, user_facts
 from .failure import SparkStartError, describe, explain, masked, redacted
 from .options import submit_options, without_token
@@ -25,6 +26,8 @@ class SparkStart:
         rest: stops Spark and brings it back; there is none before it is needed.
         before_stop: is called when Spark is about to go, while its objects are there.
         remembers: whether what Spark is used for is to be remembered.
+        cells: which cell runs.
+        progress: tells what Spark works on, once it is there.
     """
 
     def __init__(self, status: Status) -> None:
@@ -33,8 +36,10 @@ class SparkStart:
         self.failure: Optional[SparkStartError] = None
         self.before_stop: Callable[[], None] = lambda: None
         self.rest = _idle_policy(self)
-        self._asking = threading.Lock()
+        self.cells = Cells()
+        self.progress: Any = None
         self.remembers = False
+        self._asking = threading.Lock()
         self._meter: Any = None
         self._done = threading.Event()
 
@@ -121,6 +126,7 @@ class SparkStart:
             self.objects = objects
             if self.rest is not None:
                 self.rest.begin(objects)
+            self._show_progress(objects)
         except Exception as error:  # noqa: BLE001 - whatever it is, the notebook has to say it
             self._fail(error)
             return
@@ -129,6 +135,17 @@ class SparkStart:
         if not options.remote:
             self._meter = Meter(self.status, self.remembers)
             session.watch(self.status, self._meter)
+
+    def cancel(self, request: Mapping[str, Any]) -> None:
+        """End one of Spark's jobs, as a request names it."""
+        if self.progress is not None:
+            self.progress.cancel(request.get("job"))
+
+    def _show_progress(self, objects: Dict[str, Any]) -> None:
+        from .progress import Progress
+
+        self.progress = self.progress or Progress(self.status, self.cells)
+        self.progress.begin(objects)
 
     def _fail(self, error: Exception) -> None:
         from .secrets import known_secrets

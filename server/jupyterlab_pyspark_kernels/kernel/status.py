@@ -48,6 +48,7 @@ class Status:
         self._lock = threading.Lock()
         self._closed = False
         self._listeners: List[Callable[[Dict[str, Any]], None]] = []
+        self._activity: Optional[Dict[str, Any]] = None
         self._content: Dict[str, Any] = {
             "version": 1,
             "kernel_id": kernel_id,
@@ -105,7 +106,21 @@ class Status:
         with self._lock:
             self._listeners.append(listener)
             listener(self._content)
+            if self._activity is not None:
+                listener({"activity": self._activity})
         return lambda: self._forget(listener)
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
+    def show(self, activity: Dict[str, Any]) -> None:
+        """Tell those who listen, and who will, what Spark works on; it is written nowhere."""
+        with self._lock:
+            self._activity = activity
+            for listener in self._listeners:
+                listener({"activity": activity})
 
     def _forget(self, listener: Callable[[Dict[str, Any]], None]) -> None:
         with self._lock:
