@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import archive
@@ -26,6 +27,9 @@ def main() -> None:
         choices=["archive", "create", "discovery", "list", "progress", "startup"],
         help="measure one thing",
     )
+    parser.add_argument(
+        "--job-seconds", type=int, default=60, help="length of the long job (default: 60)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pyspark-kernels-benchmark-") as folder:
         os.environ["JUPYTER_RUNTIME_DIR"] = f"{folder}/runtime"
@@ -36,7 +40,7 @@ def main() -> None:
             "discovery": discovery.measure,
             "list": listing.measure,
             "progress": progress.measure,
-            "startup": startup.measure,
+            "startup": partial(startup.measure, job_seconds=options.job_seconds),
         }
         rows = []
         for name, measure in parts.items():

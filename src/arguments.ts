@@ -23,6 +23,7 @@ const FIELDS: Record<keyof KernelConfig, { type: string }> = {
   cores_max: { type: 'integer' },
   idle_release_minutes: { type: 'integer' },
   idle_stop_minutes: { type: 'integer' },
+  driver_start: { type: 'string' },
   spark_home: { type: 'string' },
   executor_python: { type: 'string' },
   carry: { type: 'boolean' },

@@ -2190,6 +2190,13 @@ export interface components {
              */
             idle_stop_minutes?: number;
             /**
+             * Start of the driver
+             * @description How Spark's driver becomes ready sooner. auto: with an archive of Spark's classes, and on clusters with Java's quick compiler. quick: with that on local masters too, where long jobs take longer. off: as spark-submit starts it.
+             * @default auto
+             * @enum {string}
+             */
+            driver_start: "auto" | "quick" | "off";
+            /**
              * IPython profile
              * @description The IPython profile that the notebook loads.
              */

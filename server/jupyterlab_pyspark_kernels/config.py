@@ -20,6 +20,7 @@ from .fields import (
     ConfKey,
     ConfValue,
     Count,
+    DriverStart,
     EnvName,
     KernelName,
     Label,
@@ -242,6 +243,16 @@ class KernelConfig(BaseModel):
             json_schema_extra={"advanced": True},
         ),
     ] = None
+    driver_start: Annotated[
+        DriverStart,
+        Field(
+            title="Start of the driver",
+            description="How Spark's driver becomes ready sooner. auto: with an archive of Spark's "
+            "classes, and on clusters with Java's quick compiler. quick: with that on local "
+            "masters too, where long jobs take longer. off: as spark-submit starts it.",
+            json_schema_extra={"advanced": True},
+        ),
+    ] = "auto"
     ipython_profile: Annotated[
         ProfileName | None,
         Field(
@@ -471,6 +482,7 @@ _MESSAGES: Mapping[str, str] = {
     "missing": "{title} is missing. Give it",
     "bool_type": "{value} is neither true nor false. Send one of them",
     "string_type": "{value} is not text. Write it in quotes",
+    "literal_error": "{value} is none of the choices. Use one of: {expected}",
     "list_type": "{value} is not a list. Send a list of names",
     "dict_type": "{value} is not a list of settings. Send an object of names and values",
     "too_long": "There are too many entries. Leave some out",
@@ -492,6 +504,7 @@ def _explain(detail: ErrorDetails) -> FieldError:
         title=known.title if known else field,
         value=_NOT_QUOTED if _is_secret(path) else quoted(detail["input"]),
         field=quoted(field),
+        expected=detail.get("ctx", {}).get("expected", ""),
         fields=", ".join(KernelConfig.model_fields),
     )
     # An unknown field is nowhere in the form, so the message alone must name it.

@@ -83,6 +83,8 @@ def _only_in_kernels(config: KernelConfig) -> Iterator[Remark]:
     for field in ("idle_release_minutes", "idle_stop_minutes"):
         if getattr(config, field) is not None:
             yield Remark(field=field, message="Only a kernel gives back what it does not use.")
+    if config.driver_start == "quick":
+        yield Remark(field="driver_start", message="Only a kernel starts its driver quickly.")
 
 
 _Secrets = Mapping[str, list[str]]

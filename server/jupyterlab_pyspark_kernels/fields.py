@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -47,6 +47,9 @@ _MANAGED_ENV = {
     "SPARK_CONNECT_MODE": "Use the field master",
     "PYSPARK_KERNELS_PER_USER": "Use the field per_user",
     "PYSPARK_KERNELS_IDLE": "Use the fields idle_release_minutes and idle_stop_minutes",
+    "PYSPARK_KERNELS_DRIVER_START": "Use the field driver_start",
+    "PYSPARK_KERNELS_CLASS_ARCHIVES": "It is set for the server, so remove it",
+    "PYSPARK_KERNELS_TEMPLATE_ADMINISTRATORS": "It is set for the server, so remove it",
     "PYSPARK_KERNELS_SECRETS": "Use the field secrets",
     "PYSPARK_GATEWAY_PORT": "Spark is started by the kernel itself, so remove it",
     "PYSPARK_GATEWAY_SECRET": "Spark is started by the kernel itself, so remove it",
@@ -346,6 +349,8 @@ Count = Annotated[
     BeforeValidator(_count),
     Field(json_schema_extra={"minimum": 1, "maximum": MAX_COUNT}),
 ]
+
+DriverStart = Literal["auto", "quick", "off"]
 
 Minutes = Annotated[
     int,

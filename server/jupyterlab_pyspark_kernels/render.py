@@ -21,6 +21,7 @@ from .config import AT_LAUNCH, CONF_KEYS, KernelConfig
 from .errors import Invalid
 from .identity import labels_as_settings
 from .jsontext import parse_json
+from .kernel.driver import DRIVER_START_VARIABLE
 from .kernel.facts import PER_USER
 from .kernel.secrets import SECRETS_VARIABLE
 from .kernel.start import IDLE_VARIABLE
@@ -47,7 +48,7 @@ _IDLE_FIELDS = {"release": "idle_release_minutes", "stop": "idle_stop_minutes"}
 _PYSPARK_ENV = {"PYSPARK_SUBMIT_ARGS", "SPARK_HOME"}
 """Variables by which a kernel that was written by hand is known to be one of PySpark."""
 
-FOR_THE_LAUNCHER = {PER_USER, IDLE_VARIABLE, SECRETS_VARIABLE}
+FOR_THE_LAUNCHER = {PER_USER, DRIVER_START_VARIABLE, IDLE_VARIABLE, SECRETS_VARIABLE}
 """Variables that say nothing to anybody but our launcher."""
 
 MAX_SUBMIT_ARGS = 96 * 1024
@@ -132,6 +133,7 @@ def environment_variables(config: KernelConfig, carried: Carried | None = None) 
         **config.env,
         **({PER_USER: per_user} if per_user else {}),
         **({IDLE_VARIABLE: idle} if idle else {}),
+        **({DRIVER_START_VARIABLE: config.driver_start} if config.driver_start != "auto" else {}),
         **secrets,
         "PYSPARK_DRIVER_PYTHON": python,
         "PYSPARK_PYTHON": executor_python or python,
@@ -330,6 +332,7 @@ def read_by_hand(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Submission]:
     executor_python = values.get("PYSPARK_PYTHON", python)
     data: dict[str, Any] = {
         **_read_idle_limits(values.get(IDLE_VARIABLE, "")),
+        "driver_start": values.get(DRIVER_START_VARIABLE),
         "display_name": spec.get("display_name", ""),
         "environment": python,
         "spark_home": values.get("SPARK_HOME", "").rstrip("/") or None,

@@ -16,6 +16,7 @@ from jupyterlab_pyspark_kernels.cli import main
 from jupyterlab_pyspark_kernels.config import read_config
 from jupyterlab_pyspark_kernels.console import Console
 from jupyterlab_pyspark_kernels.flight import Flight, Limits, fly
+from jupyterlab_pyspark_kernels.kernel.driver import DRIVER_START_VARIABLE
 from jupyterlab_pyspark_kernels.render import Carried, Kernelspec, render
 
 # The same examples in every run, and however slow the machine is. To look for others:
@@ -24,6 +25,9 @@ settings.register_profile(
     "same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same")
+
+# Kernels of these tests make no archives of classes beside themselves, but for those of test_cds.
+os.environ[DRIVER_START_VARIABLE] = "off"
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 

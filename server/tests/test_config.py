@@ -169,6 +169,10 @@ def test_memory_without_a_unit_is_given_the_one_that_spark_assumes() -> None:
         ("env", {"PYSPARK_SUBMIT_ARGS": "x"}, "set by the kernel itself"),
         ("env", {"SPARK_HOME": "/x"}, "spark_home"),
         ("env", {"PYSPARK_KERNELS_IDLE": "stop=1"}, "idle_stop_minutes"),
+        ("env", {"PYSPARK_KERNELS_DRIVER_START": "quick"}, "driver_start"),
+        ("env", {"PYSPARK_KERNELS_CLASS_ARCHIVES": "/srv"}, "for the server"),
+        ("env", {"PYSPARK_KERNELS_TEMPLATE_ADMINISTRATORS": "eve"}, "for the server"),
+        ("driver_start", "fast", "'auto', 'quick' or 'off'"),
         ("ipython_profile", "../x", "IPython profile"),
     ],
 )

@@ -214,6 +214,7 @@ def test_a_submit_line_of_ours_reads_back(config: KernelConfig) -> None:
     again = read_config({**found.config, "name": config.name})
     # What only a kernel does is left out.
     left_out: dict[str, Any] = {"ipython_profile": None, "secrets": {}, "per_user": []}
+    left_out |= {"driver_start": "auto"}
     left_out |= {"idle_release_minutes": None, "idle_stop_minutes": None}
     given = config.model_copy(update=left_out)
     # The paths of Pythons may be written in more than one way.

@@ -45,6 +45,7 @@ def configs(draw: st.DrawFn) -> KernelConfig:
         "cores_max": st.integers(1, 64),
         "spark_home": st.just("/opt/spark"),
         "executor_python": st.just("/usr/bin/python3"),
+        "driver_start": st.sampled_from(["quick", "off"]),
         "ipython_profile": WORD,
         "queue": st.sampled_from(["default", "root.a_b-c"]),
         "proxy_user": st.sampled_from(["alice", "${launch.user}"]),

@@ -29,7 +29,11 @@ def main() -> None:
     package = types.ModuleType("_pyspark_kernels")
     package.__path__ = [directory]
     sys.modules[package.__name__] = package
-    importlib.import_module("_pyspark_kernels.process").run(sys.argv[1:])
+    if sys.argv[1:] == ["--train"]:
+        # Started by a kernel, to make what lets the next ones start sooner.
+        importlib.import_module("_pyspark_kernels.train").run()
+    else:
+        importlib.import_module("_pyspark_kernels.process").run(sys.argv[1:])
 
 
 if __name__ == "__main__":

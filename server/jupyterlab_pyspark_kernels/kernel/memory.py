@@ -28,12 +28,17 @@ def memory_of(directory: str, data: Optional[str] = None) -> Path:
         directory: the kernel's.
         data: the user's Jupyter data directory, for those who know it already.
     """
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(directory))).hexdigest()
+    return own_directory(data) / "kernels" / digest[:16]
+
+
+def own_directory(data: Optional[str] = None) -> Path:
+    """Give where this user's memory lies, in their Jupyter data directory."""
     if data is None:
         from jupyter_core.paths import jupyter_data_dir
 
         data = jupyter_data_dir()
-    digest = hashlib.sha256(os.fsencode(os.path.realpath(directory))).hexdigest()
-    return Path(data, OWN_DIRECTORY, "kernels", digest[:16])
+    return Path(data, OWN_DIRECTORY)
 
 
 def remember(path: Path, text: str) -> None:

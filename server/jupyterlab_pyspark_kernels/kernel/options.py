@@ -11,13 +11,16 @@ class SubmitOptions:
     """What PYSPARK_SUBMIT_ARGS says to this file; the rest is Spark's business."""
 
     def __init__(self, text: str) -> None:
-        tokens = shlex.split(text)
+        self.tokens = tokens = shlex.split(text)
         pairs = list(zip(tokens, tokens[1:]))
         self.remote = next((value for option, value in pairs if option == "--remote"), None)
         master = next((value for option, value in pairs if option == "--master"), None)
         self.master = self.remote or master or "local[*]"
         settings = [value.partition("=") for option, value in pairs if option == "--conf"]
         self.conf = {key: value for key, _, value in settings}
+        self.properties_file = next(
+            (value for key, value in pairs if key == "--properties-file"), None
+        )
 
 
 def submit_options() -> SubmitOptions:

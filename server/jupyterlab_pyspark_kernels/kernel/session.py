@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import subprocess
 import threading
 from datetime import datetime, timezone
 from typing import Any, Dict, Optional
@@ -11,6 +10,7 @@ from typing import Any, Dict, Optional
 from .belonging import mark, named_agent, with_parameter
 from .failure import SparkStartError
 from .jvm import dismissed, reap, stop
+from .launch import Launch
 from .options import SubmitOptions, is_local
 from .receipt import Meter
 from .secrets import Secrets, hand_over
@@ -25,20 +25,21 @@ _CONNECT_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
 _CONNECT_TOKEN_SINCE = 4
 
 
-def start(options: SubmitOptions, secrets: Secrets, status: Status) -> Dict[str, Any]:
+def start(launch: Launch, secrets: Secrets, status: Status) -> Dict[str, Any]:
     """Start the JVM and the session in it."""
     from pyspark import SparkContext
-    from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
 
     # The lock is PySpark's own: a getOrCreate() in a cell waits for this JVM instead of starting
     # another. It takes the builder's lock first and then this one, so ours must come after it:
     # the other order would block both for ever.
     with SparkContext._lock:
-        output = {"stdout": status.log_file, "stderr": subprocess.STDOUT}
         # A cell may have been here first.
-        gateway = SparkContext._gateway or launch_gateway(popen_kwargs=output)
-        threading.Thread(target=reap, args=(gateway.proc, status), daemon=True).start()
+        gateway = SparkContext._gateway
+        if gateway is None:
+            gateway = launch.gateway()
+        else:
+            threading.Thread(target=reap, args=(gateway.proc, status), daemon=True).start()
         atexit.register(stop, gateway.proc)
         hand_over(secrets, gateway.jvm)
         mark(status["kernel_id"], gateway.jvm.java.lang.System)

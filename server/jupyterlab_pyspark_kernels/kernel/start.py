@@ -25,7 +25,7 @@ class SparkStart:
         failure: why it will not be there.
         rest: stops Spark and brings it back; there is none before it is needed.
         before_stop: is called when Spark is about to go, while its objects are there.
-        remembers: whether what Spark is used for is to be remembered.
+        remembers: whether the kernel is used, of which something is left, and not only tested.
         cells: which cell runs.
         progress: tells what Spark works on, once it is there.
     """
@@ -121,8 +121,13 @@ class SparkStart:
             os.environ.update(secrets.variables)
             check_pyspark()
             probe(options.master)
-            start = session.connect if options.remote else session.start
-            objects = start(options, secrets, self.status)
+            if options.remote:
+                objects = session.connect(options, secrets, self.status)
+            else:
+                from .launch import Launch
+
+                launch = Launch(options, self.status)
+                objects = session.start(launch, secrets, self.status)
             self.objects = objects
             if self.rest is not None:
                 self.rest.begin(objects)
@@ -134,6 +139,9 @@ class SparkStart:
             self._done.set()
         if not options.remote:
             self._meter = Meter(self.status, self.remembers)
+            if self.remembers:
+                # What a test would make in the background does not get ready.
+                launch.make_archive(objects["sc"]._jvm)
             session.watch(self.status, self._meter)
 
     def cancel(self, request: Mapping[str, Any]) -> None:
