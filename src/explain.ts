@@ -1,6 +1,7 @@
 import { showErrorMessage } from '@jupyterlab/apputils';
 import { ServerConnection } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { notLoaded } from './late';
 import { ApiError, NOT_JSON } from './refusal';
 
 /**
@@ -15,9 +16,7 @@ export function explain(error: unknown, trans: TranslationBundle): string {
     );
   }
   if (error instanceof Error && error.name === 'ChunkLoadError') {
-    return trans.__(
-      'A part of this page could not be loaded. Reload the page; the extension may have been updated meanwhile.'
-    );
+    return notLoaded(trans);
   }
   if (!(error instanceof ApiError)) {
     throw error;

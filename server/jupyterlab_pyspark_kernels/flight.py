@@ -416,7 +416,8 @@ def _await_spark(kernel: _Kernel, course: _Course) -> None:
         status, _ = read_left(kernel.status_file)
         stage = (status or {}).get("stage")
         if stage == "failed":
-            course.fail(str((status or {}).get("cause")))
+            said = [(status or {}).get(key) for key in ("cause", "fix")]
+            course.fail(" ".join(filter(None, said)))
         if stage not in (None, "jvm", "connecting"):
             return
         time.sleep(_POLL_SECONDS)

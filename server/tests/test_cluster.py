@@ -62,6 +62,9 @@ def test_two_kernels_with_a_limit_share_the_cluster(
         assert first.value(COUNT) == "1000"
         status = first.wait_for_stage("ready")
         assert status["executors"] == 1
+        wait_until(lambda: first.status()["cores"] is not None)
+        status = first.status()
+        assert (status["cores"], status["memory_mib"]) == (1, 512)
         assert list(status["stages"]) == ["jvm", "connecting", "executors", "ready"]
 
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -277,6 +277,11 @@ def said_by(found: Diagnosis) -> str:
     return sentence(Finding(**found.model_dump()))
 
 
+def told_by(status: Mapping[str, Any]) -> str:
+    """Give what a status says of a failure."""
+    return f"{status['cause']} {status['fix']}"
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's Jupyter directories; `kernel_of` uses the same."""
@@ -301,7 +306,7 @@ def test_notebook_test_and_doctor_say_the_same(
 ) -> None:
     given = {"environment": str(pyspark_environment), "master": "local[1]", **data}
     with kernel_of(home, "same", **given) as kernel:
-        said = kernel.wait_for_stage("failed")["cause"]
+        said = told_by(kernel.wait_for_stage("failed"))
         shown = "".join(kernel.run("spark.range(1)").traceback)
         _, printed, _ = run("doctor", "same", "--json")
         (found,) = [Diagnosis(**item) for item in json.loads(printed)]
@@ -336,13 +341,13 @@ def test_what_is_not_there_is_seen_without_a_notebook(home: Path, run: Run) -> N
     assert ended.returncode == 1
     status, _ = read_left(home / "pyspark-kernels" / "lacks.json")
     assert status is not None
-    assert status["cause"] == said_by(found["no-ipykernel"])
+    assert told_by(status) == said_by(found["no-ipykernel"])
     assert doctor() == found
     shutil.rmtree(directory)
     write_kernel(home, "lacks", environment=f"{environment}/bin/python", spark_home=str(spark))
     found = doctor()
     assert found.keys() == {"no-ipykernel", "wrong-spark-home"}
-    assert status["cause"] == said_by(found["no-ipykernel"])
+    assert told_by(status) == said_by(found["no-ipykernel"])
     shutil.rmtree(environment)
     found = doctor()
     assert found.keys() == {"no-python", "wrong-spark-home"}

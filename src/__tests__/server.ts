@@ -166,6 +166,7 @@ export const KERNEL: Kernel = {
   config: {
     display_name: 'Demo',
     environment: '/envs/spark',
+    driver_start: 'auto',
     master: 'yarn',
     place: 'user',
     name: 'demo',

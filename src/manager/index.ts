@@ -3,9 +3,10 @@
  */
 
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import { MainAreaWidget } from '@jupyterlab/apputils';
+import { MainAreaWidget, type WidgetTracker } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Api, type KernelAddress } from '../api';
+import { orExplain } from '../explain';
 import { sparkIcon } from '../icon';
 import * as dialogs from './dialogs';
 import { type IManagerServices, ManagerModel } from './model';
@@ -19,6 +20,23 @@ function servicesOf(
   const { events, serverSettings, sessions } = serviceManager;
   const api = new Api(serverSettings);
   return { api, commands, events, sessions, shell, trans };
+}
+
+/**
+ * Show the panel, which there is once.
+ */
+export function showPanel(
+  app: JupyterFrontEnd,
+  trans: TranslationBundle,
+  tracker: WidgetTracker<MainAreaWidget>
+): MainAreaWidget {
+  const panel = tracker.currentWidget ?? createPanel(app, trans);
+  if (!tracker.has(panel)) {
+    void tracker.add(panel);
+    app.shell.add(panel, 'main');
+  }
+  app.shell.activateById(panel.id);
+  return panel;
 }
 
 export function createPanel(
@@ -39,14 +57,18 @@ export function showTest(
   app: JupyterFrontEnd,
   trans: TranslationBundle,
   kernel: KernelAddress
-): Promise<void> {
-  return dialogs.showTest(servicesOf(app, trans), kernel);
+): Promise<unknown> {
+  return orExplain(trans.__('It cannot be shown'), trans, () =>
+    dialogs.showTest(servicesOf(app, trans), kernel)
+  );
 }
 
 export function showDoctor(
   app: JupyterFrontEnd,
   trans: TranslationBundle,
   kernel: KernelAddress
-): Promise<void> {
-  return dialogs.showDoctor(servicesOf(app, trans), kernel);
+): Promise<unknown> {
+  return orExplain(trans.__('It cannot be shown'), trans, () =>
+    dialogs.showDoctor(servicesOf(app, trans), kernel)
+  );
 }

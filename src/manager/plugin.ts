@@ -14,9 +14,8 @@ import {
   type TranslationBundle
 } from '@jupyterlab/translation';
 import { DOMAIN } from '../domain';
-// It explains what cannot be loaded, so it cannot be loaded late itself.
-import { orExplain } from '../explain';
 import { sparkIcon } from '../icon';
+import { described, late } from '../late';
 
 export namespace ManagerCommandIDs {
   export const manager = 'pyspark-kernels:manager';
@@ -56,18 +55,13 @@ function addPanel(
     label: trans.__('PySpark Kernels'),
     caption: trans.__('Search, test, change and share all PySpark kernels'),
     icon: sparkIcon,
-    describedBy: async () => (await import('../arguments')).NONE,
+    describedBy: async () => (await described()).NONE,
     execute: () =>
-      orExplain(trans.__('The kernels cannot be shown'), trans, async () => {
-        const { createPanel } = await import('.');
-        const panel = tracker.currentWidget ?? createPanel(app, trans);
-        if (!tracker.has(panel)) {
-          void tracker.add(panel);
-          app.shell.add(panel, 'main');
-        }
-        app.shell.activateById(panel.id);
-        return panel;
-      })
+      late(
+        trans,
+        () => import('.'),
+        ({ showPanel }) => showPanel(app, trans, tracker)
+      )
   });
   void restorer?.restore(tracker, { command, name: () => 'panel' });
 }
@@ -76,14 +70,18 @@ function addDialogs(app: JupyterFrontEnd, trans: TranslationBundle): void {
   const add = (id: string, label: string, show: 'showTest' | 'showDoctor') =>
     app.commands.addCommand(id, {
       label,
-      describedBy: async () => (await import('../arguments')).ofKernel(trans),
+      describedBy: async () => (await described()).ofKernel(trans),
       isEnabled: args => Boolean(args.place && args.name),
       execute: ({ place, name }) =>
-        orExplain(trans.__('It cannot be shown'), trans, async () => {
-          const dialogs = await import('.');
-          const of = { place: String(place), name: String(name) };
-          await dialogs[show](app, trans, of);
-        })
+        late(
+          trans,
+          () => import('.'),
+          dialogs =>
+            dialogs[show](app, trans, {
+              place: String(place),
+              name: String(name)
+            })
+        )
     });
   add(ManagerCommandIDs.test, trans.__('Test PySpark Kernel'), 'showTest');
   add(

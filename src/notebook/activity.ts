@@ -44,10 +44,20 @@ export interface IJob {
 }
 
 /**
+ * All that runs.
+ */
+export interface IRunning {
+  jobs: number;
+  stages: number;
+  tasks: ITasks;
+}
+
+/**
  * What the launcher tells.
  */
 export interface IActivity {
-  running: { jobs: number; stages: number; tasks: ITasks } | null;
+  /** Null when nothing runs. */
+  running: IRunning | null;
   /** The newest jobs. */
   jobs: IJob[];
   /** How many older ones there are. */

@@ -1,6 +1,7 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { onceShown } from '../running/shown';
 import type { Watch } from './watch';
@@ -12,17 +13,23 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
   id: 'jupyterlab-pyspark-kernels:notebook',
   description: 'Shows how Spark is, in notebooks and among running sessions.',
   autoStart: true,
-  optional: [ITranslator, ICommandPalette, ISettingRegistry],
+  optional: [ITranslator, ICommandPalette, ISettingRegistry, IStatusBar],
   activate: (
     app,
     translator: ITranslator | null,
     palette: ICommandPalette | null,
-    settings: ISettingRegistry | null
+    settings: ISettingRegistry | null,
+    statusBar: IStatusBar | null
   ) => {
     let watch: Promise<Watch> | null = null;
     const pass = (take: (watch: Watch) => void): void => {
       watch ??= import('./watch').then(
-        ({ Watch }) => new Watch(app, translator ?? nullTranslator, palette, settings)
+        ({ Watch }) =>
+          new Watch(app, translator ?? nullTranslator, {
+            palette,
+            settings,
+            statusBar
+          })
       );
       watch.then(take).catch(error => {
         // Perhaps the network fails just now: the next event tries again.

@@ -32,17 +32,21 @@ export interface ISparkStatus {
   idle?: { seconds: number; at: string } | null;
   /** What the last Spark of this kernel held and used; null while none has stopped. */
   receipt?: Receipt | null;
-}
-
-/**
- * What is shown of a status.
- */
-export interface IIndication {
-  /** Whether Spark waits to be asked for, or is under way. */
-  kind: 'resting' | 'coming';
-  label: string;
-  /** The whole of it, for the tooltip and for those who do not see the label. */
-  caption: string;
+  /** At how many seconds after its start the kernel first was at each stage. */
+  stages?: Record<string, number>;
+  executors?: number;
+  /** As many as were asked for; null when no number was. */
+  executors_wanted?: number | null;
+  /** Of all executors, or of the driver where that does their work. */
+  cores?: number | null;
+  memory_mib?: number | null;
+  master?: string | null;
+  application_id?: string | null;
+  spark_version?: string | null;
+  /** Why it failed. */
+  cause?: string | null;
+  /** What to do about it; older launchers say that with the cause. */
+  fix?: string | null;
 }
 
 /**
@@ -52,6 +56,11 @@ export class SparkModel {
   /** What the launcher told last; null when nothing is known. */
   get status(): ISparkStatus | null {
     return this._status;
+  }
+
+  /** Whether there is a kernel that tells, or will when it has time. */
+  get isAsked(): boolean {
+    return this._isAsked;
   }
 
   /** What Spark works on; null when nothing is known. */
@@ -82,11 +91,15 @@ export class SparkModel {
    * @param event - what was heard of it; a kernel that starts anew has forgotten who listens.
    */
   follow(kernel: Kernel.IKernelConnection, event?: unknown): void {
-    this.leave(kernel);
+    if (this._kernel !== null) {
+      this.leave(kernel);
+    }
     if (typeof event === 'string' && /restarting$|^dead$/.test(event)) {
-      this._forget();
+      // One that ended for good tells nothing any more.
+      this._forget(this._isAsked && event !== 'dead');
     } else if (this._kernel !== kernel && kernel.handleComms) {
       this._kernel = kernel;
+      this._isAsked = true;
       const comm = kernel.createComm(COMM_TARGET);
       this._comm = comm;
       comm.onMsg = message => {
@@ -95,6 +108,7 @@ export class SparkModel {
         }
       };
       comm.open();
+      this.changed.emit();
     }
   }
 
@@ -102,10 +116,10 @@ export class SparkModel {
    * Listen no longer, unless to this kernel.
    */
   leave(kernel: Kernel.IKernelConnection | null): void {
-    if (this._kernel !== null && this._kernel !== kernel) {
+    if (this._kernel !== kernel) {
       const [comm, left] = [this._comm, this._kernel];
-      this._forget();
-      if (comm && !comm.isDisposed && !left.isDisposed) {
+      this._forget(false);
+      if (comm && !comm.isDisposed && left && !left.isDisposed) {
         comm.close();
       }
     }
@@ -149,13 +163,15 @@ export class SparkModel {
     this.changed.emit();
   }
 
-  private _forget(): void {
+  private _forget(isAsked: boolean): void {
+    const isNews = this._status !== null || this._isAsked !== isAsked;
+    this._isAsked = isAsked;
     this._kernel = null;
     this._comm = null;
     this._isReturning = false;
-    if (this._status !== null || this._activity !== null) {
-      this._status = null;
-      this._activity = null;
+    this._activity = null;
+    this._status = null;
+    if (isNews) {
       this.changed.emit();
     }
   }
@@ -166,56 +182,7 @@ export class SparkModel {
   private _receipt: Receipt | null = null;
   private _activity: IActivity | null = null;
   private _isReturning = false;
-}
-
-/**
- * Say how Spark is; null when there is nothing to say.
- */
-export function indicationOf(
-  { status, isReturning }: Pick<SparkModel, 'status' | 'isReturning'>,
-  trans: TranslationBundle
-): IIndication | null {
-  if (isReturning) {
-    const label = trans.__('Spark is coming back');
-    return { kind: 'coming', label, caption: label };
-  }
-  if (!status?.idle) {
-    return null;
-  }
-  if (status.stage === 'stopped_asked') {
-    return {
-      kind: 'resting',
-      label: trans.__('Spark stopped'),
-      caption: trans.__(
-        'Spark was stopped on request at %1, and the next Spark cell starts it again. The variables of Python are kept.',
-        at(status.idle)
-      )
-    };
-  }
-  const time = duration(status.idle.seconds, trans);
-  if (status.stage === 'released') {
-    return {
-      kind: 'resting',
-      label: trans.__('Spark released: idle for %1', time),
-      caption: trans.__(
-        'Spark released: idle for %1. It gave its executors back at %2, and the next Spark cell gets them again.',
-        time,
-        at(status.idle)
-      )
-    };
-  }
-  if (status.stage === 'stopped_idle') {
-    return {
-      kind: 'resting',
-      label: trans.__('Spark stopped: idle for %1', time),
-      caption: trans.__(
-        'Spark stopped: idle for %1. It was stopped at %2, and the next Spark cell starts it again. The variables of Python are kept.',
-        time,
-        at(status.idle)
-      )
-    };
-  }
-  return null;
+  private _isAsked = false;
 }
 
 /**
@@ -236,17 +203,4 @@ export function whyNoUi(
   return status !== null && ON_THE_WAY.includes(status.stage)
     ? trans.__('Spark is starting, and has no UI yet.')
     : trans.__('Spark does not run in this kernel.');
-}
-
-function at(idle: { at: string }): string {
-  return new Date(idle.at).toLocaleString(undefined, {
-    dateStyle: 'short',
-    timeStyle: 'short'
-  });
-}
-
-function duration(seconds: number, trans: TranslationBundle): string {
-  return seconds < 60
-    ? trans.__('%1 s', Math.round(seconds))
-    : trans.__('%1 min', Math.round(seconds / 60));
 }

@@ -6,13 +6,15 @@ import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ICommandPalette, ISessionContext } from '@jupyterlab/apputils';
 import type { Kernel } from '@jupyterlab/services';
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
+import type { IStatusBar } from '@jupyterlab/statusbar';
 import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
 import type { Toolbar } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
 import { DOMAIN } from '../domain';
+import { late } from '../late';
 import { showRunning } from '../running';
 import type { Doctor } from './doctor';
-import { SparkIndicator } from './indicator';
+import { type ShowDetails, SparkIndicator, SparkStatusItem } from './indicator';
 import { CellsProgress } from './progress';
 import { SparkModel } from './spark';
 import { SparkUis } from './sparkui';
@@ -28,9 +30,23 @@ const SPARK_ERROR = 'SparkStartError';
 const NAME = 'pyspark-kernels';
 
 /**
+ * Where ours stands in the status bar: behind the kernel's own status.
+ */
+const STATUS_RANK = 2;
+
+/**
  * What the launcher prints where a cell needs no Spark.
  */
 const SPARK_WORDS = 'Spark did not start.';
+
+/**
+ * What JupyterLab may have, or not.
+ */
+export interface IWatchOptions {
+  palette: ICommandPalette | null;
+  settings: ISettingRegistry | null;
+  statusBar: IStatusBar | null;
+}
 
 /**
  * Passes what is heard of a kernel on to those who know what it means.
@@ -39,11 +55,14 @@ export class Watch {
   constructor(
     private readonly _app: JupyterFrontEnd,
     translator: ITranslator,
-    palette: ICommandPalette | null,
-    private readonly _settings: ISettingRegistry | null
+    { palette, settings, statusBar }: IWatchOptions
   ) {
     this._trans = translator.load(DOMAIN);
+    this._settings = settings;
     this._uis = new SparkUis(_app, palette, this._trans);
+    if (statusBar) {
+      this._item = this._addTo(statusBar);
+    }
   }
 
   /**
@@ -62,7 +81,12 @@ export class Watch {
     }
     // The notebook may have been closed meanwhile, or be given another kernel.
     if (!panel.isDisposed && context.session?.kernel === kernel) {
-      this._modelOf(panel, context).follow(kernel, event);
+      this._kernels.set(panel, kernel.name);
+      const model = this._models.get(panel) ?? new SparkModel();
+      model.follow(kernel, event);
+      if (!this._models.has(panel)) {
+        this._add(model, panel, context);
+      }
     }
   }
 
@@ -99,30 +123,80 @@ export class Watch {
     }
   }
 
-  private _modelOf(panel: Widget, context: ISessionContext): SparkModel {
-    let model = this._models.get(panel);
-    if (!model) {
-      const made = (model = new SparkModel());
-      this._models.set(panel, made);
-      context.kernelChanged.connect((_, { newValue }) =>
-        made.leave(newValue ?? null)
-      );
-      panel.disposed.connect(() => made.leave(null));
-      made.changed.connect(() => this._tellReceipt(made, context));
-      new CellsProgress(panel, made, this._settings, this._trans);
-      const { toolbar } = panel as Widget & { toolbar?: Toolbar };
-      if (toolbar) {
-        addTo(toolbar, NAME, new SparkIndicator(made, this._trans));
-        const button = this._uis.add(panel, { context, model: made });
-        addTo(toolbar, `${NAME}-ui`, button);
-      }
+  /**
+   * Show in a notebook how its Spark is.
+   */
+  private _add(
+    model: SparkModel,
+    panel: Widget,
+    context: ISessionContext
+  ): void {
+    this._models.set(panel, model);
+    this._lookAtCurrent();
+    context.kernelChanged.connect((_, { newValue }) =>
+      model.leave(newValue ?? null)
+    );
+    panel.disposed.connect(() => model.leave(null));
+    model.changed.connect(() => this._tellReceipt(model, context));
+    new CellsProgress(panel, model, this._settings, this._trans);
+    const { toolbar } = panel as Widget & { toolbar?: Toolbar };
+    if (toolbar) {
+      const show: ShowDetails = opener => this._showDetails(panel, opener);
+      addTo(toolbar, NAME, new SparkIndicator(model, this._trans, show));
+      const button = this._uis.add(panel, { context, model });
+      addTo(toolbar, `${NAME}-ui`, button);
     }
-    return model;
+  }
+
+  /**
+   * Show how Spark is in the notebook that is looked at, if it is one.
+   */
+  private _addTo(statusBar: IStatusBar): SparkStatusItem {
+    const { shell } = this._app;
+    const item = new SparkStatusItem(
+      this._trans,
+      opener =>
+        shell.currentWidget && this._showDetails(shell.currentWidget, opener)
+    );
+    statusBar.registerStatusItem(NAME, {
+      item,
+      align: 'left',
+      rank: STATUS_RANK,
+      isActive: () => item.isActive,
+      activeStateChanged: item.activeChanged
+    });
+    shell.currentChanged?.connect(this._lookAtCurrent, this);
+    return item;
+  }
+
+  private _lookAtCurrent(): void {
+    if (this._item) {
+      const { currentWidget: panel } = this._app.shell;
+      this._item.model = (panel && this._models.get(panel)) ?? null;
+    }
+  }
+
+  private _showDetails(panel: Widget, opener: HTMLElement): void {
+    const model = this._models.get(panel);
+    const kernel = this._kernels.get(panel);
+    if (model && kernel !== undefined) {
+      const [app, trans, notebook] = [this._app, this._trans, panel.id];
+      void late(
+        trans,
+        () => import('./details'),
+        ({ toggleDetails }) =>
+          toggleDetails({ app, model, trans, opener, notebook, kernel })
+      );
+    }
   }
 
   private readonly _trans: TranslationBundle;
+  private readonly _settings: ISettingRegistry | null;
   private readonly _uis: SparkUis;
   private readonly _models = new WeakMap<Widget, SparkModel>();
+  /** The names of the kernels that the notebooks have. */
+  private readonly _kernels = new WeakMap<Widget, string>();
+  private readonly _item: SparkStatusItem | null = null;
   private _doctor: Promise<Doctor> | null = null;
 }
 

@@ -4,15 +4,16 @@
 
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
+import type { ServerConnection } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { announceChanged, announceCreated, NEWS_MS } from '../announce';
-import type { Api, Task } from '../api';
+import { Api, type Task } from '../api';
 import { explain } from '../explain';
 import { shownTasks, type TaskState } from './shown';
 import { endText, fractionOf, progressText } from './texts';
 
 export interface INotifierOptions {
-  api: Api;
+  server: ServerConnection.ISettings;
   commands: JupyterFrontEnd['commands'];
   trans: TranslationBundle;
   /** The command that shows tasks; takes the id of one. */
@@ -23,7 +24,9 @@ export interface INotifierOptions {
  * Shows each task that no dialog shows, as one notification.
  */
 export class TaskNotifier {
-  constructor(private readonly _options: INotifierOptions) {}
+  constructor(private readonly _options: INotifierOptions) {
+    this._api = new Api(_options.server);
+  }
 
   /**
    * Take what an event tells of a task.
@@ -84,10 +87,10 @@ export class TaskNotifier {
   }
 
   private async _showEnd(state: TaskState): Promise<void> {
-    const { api, trans } = this._options;
+    const { trans } = this._options;
     let task: Task | null = null;
     try {
-      task = await api.task(state.id);
+      task = await this._api.task(state.id);
       if (await this._announce(task)) {
         return;
       }
@@ -130,11 +133,11 @@ export class TaskNotifier {
    * Tell of the kernel that a task has written, if it has. A test writes none.
    */
   private async _announce({ state, kind, kernel }: Task): Promise<boolean> {
-    const { api, commands, trans } = this._options;
+    const { commands, trans } = this._options;
     if (state !== 'done' || !kernel || kind === 'test') {
       return false;
     }
-    const written = await api.kernel(kernel.place, kernel.name);
+    const written = await this._api.kernel(kernel.place, kernel.name);
     if (kind === 'create') {
       announceCreated(commands, trans, written);
     } else {
@@ -144,23 +147,23 @@ export class TaskNotifier {
   }
 
   private _cancelAction({ id }: TaskState): Notification.IAction {
-    const { api, trans } = this._options;
+    const { trans } = this._options;
     return {
       label: trans.__('Cancel'),
       callback: event => {
         // It stays until the task has ended.
         event.preventDefault();
-        void this._orWarn(() => api.cancel(id));
+        void this._orWarn(() => this._api.cancel(id));
       }
     };
   }
 
   private _resumeAction({ id }: TaskState): Notification.IAction {
-    const { api, trans } = this._options;
+    const { trans } = this._options;
     return {
       label: trans.__('Try again'),
       callback: () =>
-        void this._orWarn(async () => this.hear(await api.resume(id)))
+        void this._orWarn(async () => this.hear(await this._api.resume(id)))
     };
   }
 
@@ -199,6 +202,7 @@ export class TaskNotifier {
     }
   }
 
+  private readonly _api: Api;
   private readonly _tasks = new Map<string, TaskState>();
   private readonly _notes = new Map<string, string>();
   /** Those whose end was said, here or in a dialog. */

@@ -10,9 +10,7 @@ import {
   type TranslationBundle
 } from '@jupyterlab/translation';
 import { DOMAIN } from '../domain';
-// It explains what cannot be loaded, so it cannot be loaded late itself.
-
-import { orExplain } from '../explain';
+import { described, late } from '../late';
 import { shownTasks, TASK_EVENT, type TaskState } from './shown';
 
 export namespace TaskCommandIDs {
@@ -49,8 +47,8 @@ function notify(app: JupyterFrontEnd, trans: TranslationBundle): void {
   const { showTasks } = TaskCommandIDs;
   const load = async () => {
     const { TaskNotifier } = await import('./notify');
-    const api = await connect(app);
-    return new TaskNotifier({ api, commands, trans, showTasks });
+    const server = serviceManager.serverSettings;
+    return new TaskNotifier({ server, commands, trans, showTasks });
   };
   let notifier: ReturnType<typeof load> | null = null;
   const pass = (take: (to: Awaited<typeof notifier>) => void): void => {
@@ -73,30 +71,18 @@ function notify(app: JupyterFrontEnd, trans: TranslationBundle): void {
   };
 }
 
-async function connect({ serviceManager }: JupyterFrontEnd) {
-  const { Api } = await import('../api');
-  return new Api(serviceManager.serverSettings);
-}
-
 function addCommands(app: JupyterFrontEnd, trans: TranslationBundle): void {
-  const { commands, serviceManager } = app;
-  const { events } = serviceManager;
-  const services = async () => ({ api: await connect(app), trans, events });
+  const { commands } = app;
+  const load = () => import('./open');
 
   commands.addCommand(TaskCommandIDs.showTasks, {
     label: trans.__('Show PySpark Tasks'),
     caption: trans.__(
       'Show how far the packing and installing for PySpark kernels is'
     ),
-    describedBy: async () => (await import('../arguments')).ofTask(trans),
+    describedBy: async () => (await described()).ofTask(trans),
     execute: ({ id }) =>
-      orExplain(trans.__('The tasks cannot be shown'), trans, async () => {
-        const { showTasksDialog } = await import('./dialog');
-        await showTasksDialog(
-          await services(),
-          id === undefined ? null : String(id)
-        );
-      })
+      late(trans, load, ({ showTasks }) => showTasks(app, trans, id))
   });
 
   commands.addCommand(TaskCommandIDs.archives, {
@@ -104,16 +90,9 @@ function addCommands(app: JupyterFrontEnd, trans: TranslationBundle): void {
     caption: trans.__(
       'Show the environments that kernels carry to the executors'
     ),
-    describedBy: async () => (await import('../arguments')).NONE,
+    describedBy: async () => (await described()).NONE,
     execute: () =>
-      orExplain(
-        trans.__('The packed environments cannot be shown'),
-        trans,
-        async () => {
-          const { showArchivesDialog } = await import('../archives');
-          await showArchivesDialog(await services());
-        }
-      )
+      late(trans, load, ({ showArchives }) => showArchives(app, trans))
   });
 
   commands.addCommand(TaskCommandIDs.repack, {
@@ -121,14 +100,8 @@ function addCommands(app: JupyterFrontEnd, trans: TranslationBundle): void {
     caption: trans.__(
       'Bring what the executors of a kernel unpack to what its environment is now'
     ),
-    describedBy: async () => (await import('../arguments')).ofKernel(trans),
+    describedBy: async () => (await described()).ofKernel(trans),
     isEnabled: args => Boolean(args.place && args.name),
-    execute: args =>
-      orExplain(trans.__('Nothing was packed'), trans, async () => {
-        const api = await connect(app);
-        const task = await api.repack(String(args.place), String(args.name));
-        shownTasks.release(task);
-        return task;
-      })
+    execute: args => late(trans, load, ({ repack }) => repack(app, trans, args))
   });
 }

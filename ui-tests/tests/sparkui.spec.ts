@@ -51,6 +51,8 @@ for (const theme of ['light', 'dark'] as const) {
     };
 
     await page.locator('.jp-LauncherCard', { hasText: name }).first().click();
+    // As wide as it can be: then the toolbar has room for everything.
+    await page.sidebar.close('left');
     await page.locator('.jp-CodeCell .cm-content').first().click();
     const button = page.getByRole('button', { name: 'Spark UI' });
     await expect(button).toBeDisabled();
@@ -85,8 +87,6 @@ for (const theme of ['light', 'dark'] as const) {
     await button.click();
     const tab = page.getByRole('tab', { name: /^Spark UI: / });
     await expect(tab).toBeVisible();
-    // As wide as it can be.
-    await page.sidebar.close('left');
     const frame = page.frameLocator('iframe[title^="Spark UI: "]');
 
     await expect(frame.locator('h3', { hasText: 'Spark Jobs' })).toBeVisible(

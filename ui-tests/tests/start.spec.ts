@@ -28,7 +28,7 @@ test.describe('at the start', () => {
       `fetched at start: ${files.length} files, ${raw} B, ${gzip} B gzip`
     );
     expect(files.length).toBeGreaterThan(0);
-    expect(raw).toBeLessThanOrEqual(25_000);
+    expect(raw).toBeLessThanOrEqual(24_000);
     expect(gzip).toBeLessThanOrEqual(10_000);
     expect(asked).toEqual([]);
   });

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import Iterable, List, Optional
+from typing import Iterable, List, NamedTuple, Optional
 
 
 class SparkStartError(RuntimeError):
@@ -16,7 +16,23 @@ class SparkStartError(RuntimeError):
         return str(self).splitlines()
 
 
-def explain(words: str, log: str, master: Optional[str]) -> str:
+class Why(NamedTuple):
+    """Why Spark did not start.
+
+    Attributes:
+        cause: what is wrong, in a sentence.
+        fix: what to do, in sentences; `None` when no rule knows.
+    """
+
+    cause: str
+    fix: Optional[str]
+
+    def __str__(self) -> str:
+        """Give what a person is told."""
+        return " ".join(filter(None, self))
+
+
+def explain(words: str, log: str, master: Optional[str]) -> Why:
     """Say why Spark did not start, and what to do, in the words of the rules beside this file.
 
     The doctor applies the same rules to what this kernel leaves, so both say the same.
@@ -26,7 +42,9 @@ def explain(words: str, log: str, master: Optional[str]) -> str:
     known, _ = rules.read_all(os.environ.get(rules.RULES_VARIABLE, ""))
     facts = {"master": master or "", "environment": sys.prefix, "python": sys.executable}
     found = rules.find(known, {"cause": words, "log": log, "stage": "failed"}, facts)
-    return rules.sentence(found[0]) if found else rules.quoted_line(words)
+    if not found:
+        return Why(rules.quoted_line(words), None)
+    return Why(found[0].cause, rules.advice(found[0]))
 
 
 def redacted(text: str) -> str:

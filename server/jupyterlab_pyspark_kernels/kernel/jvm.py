@@ -9,7 +9,7 @@ from typing import Set
 
 from .failure import explain
 from .secrets import known_secrets
-from .status import RESTING, Status
+from .status import NO_EXECUTORS, RESTING, Status
 
 _STOP_SECONDS = 4
 _ORDERLY_EXITS = (0, 143, -15)
@@ -57,10 +57,10 @@ def reap(jvm: subprocess.Popen[bytes], status: Status) -> None:
         # The first cause is the one that helps, and nobody asks for that of what was wanted.
         return
     if code in _ORDERLY_EXITS:
-        status.update(stage="stopped", executors=0, ui=None, jvm=None)
+        status.update(stage="stopped", ui=None, jvm=None, **NO_EXECUTORS)
     else:
         words = f"Spark's JVM ended with the exit code {code}."
         status.mask(known_secrets(os.environ))
         log = status.log.read_text(encoding="utf-8", errors="replace")
-        cause = explain(words, log, status["master"])
-        status.update(stage="failed", cause=cause, words=words, executors=0, ui=None, jvm=None)
+        why = explain(words, log, status["master"])._asdict()
+        status.update(stage="failed", words=words, ui=None, jvm=None, **why, **NO_EXECUTORS)

@@ -47,7 +47,7 @@ def run(arguments: List[str]) -> None:
         from ipykernel.kernelapp import IPKernelApp
     except ImportError as error:
         words = describe(error, "")
-        status.update(stage="failed", words=words, cause=explain(words, "", None))
+        status.update(stage="failed", words=words, **explain(words, "", None)._asdict())
         raise
 
     app = IPKernelApp.instance()

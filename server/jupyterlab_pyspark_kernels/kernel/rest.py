@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
-from .status import ASKED, RESTING
+from .status import ASKED, NO_EXECUTORS, RESTING
 
 RETURNING = "returning"
 """The stage of a Spark that comes back; the launcher's own follow."""
@@ -86,7 +86,9 @@ class Rest:
             if self.is_stopped:
                 self._stage = RETURNING
                 self._start.forget()
-                self._start.status.update(stage=RETURNING, idle=None, cause=None, words=None)
+                self._start.status.update(
+                    stage=RETURNING, idle=None, cause=None, fix=None, words=None
+                )
                 self._start.begin()
             else:
                 self._bring_back_what_is_released()
@@ -132,7 +134,7 @@ class Rest:
     def _tell(self, stage: str, seconds: float, **changes: Any) -> None:
         at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         idle = {"seconds": round(seconds), "at": at}
-        self._start.status.update(stage=stage, executors=0, idle=idle, **changes)
+        self._start.status.update(stage=stage, idle=idle, **NO_EXECUTORS, **changes)
 
 
 class _Classic:

@@ -160,8 +160,13 @@ def find(
 
 def sentence(finding: Finding) -> str:
     """Give what a person is told: the cause, and what to do."""
+    return f"{finding.cause} {advice(finding)}"
+
+
+def advice(finding: Finding) -> str:
+    """Say what to do, with the command for it."""
     run = f" Run: {finding.command}" if finding.command else ""
-    return f"{finding.cause} {finding.fix}{run}"
+    return f"{finding.fix}{run}"
 
 
 def looks_secret(name: str) -> bool:

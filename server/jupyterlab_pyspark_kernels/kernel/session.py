@@ -14,12 +14,14 @@ from .launch import Launch
 from .options import SubmitOptions, is_local
 from .receipt import Meter
 from .secrets import Secrets, hand_over
-from .status import Status
+from .status import NO_EXECUTORS, Status
 
 _POLL_SECONDS = 1
 _QUIET_POLL_SECONDS = 5
 _WATCHED_STAGES = ("connecting", "executors", "ready", "stopped", "returning")
 """Where whoever watches Spark may say more; the others were told by somebody who knows why."""
+_DRIVER_MEMORY = "1g"
+"""Spark's own default."""
 _CONNECT_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
 """The variable that PySpark takes the token of Spark Connect from, since 4.0."""
 _CONNECT_TOKEN_SINCE = 4
@@ -102,7 +104,7 @@ def watch(status: Status, meter: Meter) -> None:
         try:
             if context is None or context._jsc is None:
                 meter.end("stopped")
-                status.update(_WATCHED_STAGES, stage="stopped", executors=0, ui=None)
+                status.update(_WATCHED_STAGES, stage="stopped", ui=None, **NO_EXECUTORS)
             else:
                 _tell_executors(status, context)
                 meter.read(context)
@@ -111,6 +113,8 @@ def watch(status: Status, meter: Meter) -> None:
             # asked; the next round sees it.
             pass
         coming = status["stage"] in ("connecting", "executors", "returning")
+        # What Spark has counted only a moment later than it said that it is there.
+        coming = coming or (status["stage"] == "ready" and status["cores"] is None)
         if not meter.rest(_POLL_SECONDS if coming else _QUIET_POLL_SECONDS):
             return
     meter.end("lost")
@@ -121,14 +125,38 @@ def _tell_executors(status: Status, context: Any) -> None:
     executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1
     there = executors > 0 or is_local(context.master) or status["stage"] == "ready"
     coming = "returning" if status["stage"] == "returning" else "executors"
+    counted = status["cores"] is not None and executors == status["executors"]
     status.update(
         _WATCHED_STAGES,
         stage="ready" if there else coming,
         executors=executors,
+        **({} if counted else _granted(context, executors)),
         application_id=context.applicationId,
         ui=context.uiWebUrl,
         tracking=_tracking(context),
     )
+
+
+def _granted(context: Any, executors: int) -> Dict[str, Optional[int]]:
+    """Count what Spark has to work with, for a number of executors; it is asked a few times each.
+
+    Returns:
+        `cores`: the sum of what each executor announced, or the threads of a local master; `None`
+        while Spark's listener, which counts them, has not heard of all.
+        `memory_mib`: the heap that was asked for, of all executors or of a local driver, in MiB.
+        What a cluster adds for overhead and Python is not in it.
+    """
+    spark = context._jsc.sc()
+    seen = spark.statusStore().executorList(True)
+    # The driver is one of them, and has cores only where it does the work itself.
+    if seen.size() - 1 != executors:
+        return {"cores": None, "memory_mib": None}
+    cores = sum(seen.apply(number).totalCores() for number in range(executors + 1))
+    if is_local(context.master):
+        memory = spark.conf().getSizeAsMb("spark.driver.memory", _DRIVER_MEMORY)
+    else:
+        memory = executors * spark.executorMemory()
+    return {"cores": cores, "memory_mib": memory}
 
 
 def _tracking(context: Any) -> Optional[str]:

@@ -163,10 +163,10 @@ class SparkStart:
         tail = self.status.log_tail()
         words = redacted(masked(describe(error, tail), known))
         log = self.status.log.read_text(encoding="utf-8", errors="replace")
-        cause = explain(words, log, self.status["master"])
+        why = explain(words, log, self.status["master"])
         shown = f"\n\nThe last lines of {self.status.log}:\n{redacted(tail)}" if tail else ""
-        self.failure = SparkStartError(f"Spark did not start. {cause}{shown}")
-        self.status.update(stage="failed", cause=cause, words=words)
+        self.failure = SparkStartError(f"Spark did not start. {why}{shown}")
+        self.status.update(stage="failed", words=words, **why._asdict())
 
 
 def _idle_policy(start: SparkStart) -> Any:

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from .failure import masked
 
@@ -20,6 +20,8 @@ STOPPED, ASKED = "stopped_idle", "stopped_asked"
 and that comes back with the next cell that names it."""
 
 RESTING = (STOPPED, ASKED)
+NO_EXECUTORS: Mapping[str, Any] = {"executors": 0, "cores": None, "memory_mib": None}
+"""What is told of a Spark that is not there, or whose executors are not."""
 
 _STARTED = time.monotonic()
 _LOG_BYTES = 8 * 1024 * 1024
@@ -60,7 +62,8 @@ class Status:
             "jvm": None,
             "stage": "jvm",
             "stages": {"jvm": 0.0},
-            "executors": 0,
+            # Of all executors, or of the driver where that does their work; null when nobody tells.
+            **NO_EXECUTORS,
             "executors_wanted": None,
             "master": None,
             "application_id": None,
@@ -70,7 +73,9 @@ class Status:
             # Where YARN shows that UI, once it has told.
             "tracking": None,
             "spark_version": None,
+            # Why it failed, and what to do.
             "cause": None,
+            "fix": None,
             # For how long the kernel was idle when it gave something back, and when that was.
             "idle": None,
             # What the last Spark held and used, once it has stopped.
