@@ -31,14 +31,15 @@ export type Figures = Pick<
  */
 export function sentenceOf(figures: Figures, trans: TranslationBundle): string {
   const { core_seconds, task_seconds, idle, memory_mib, peak_mib } = figures;
-  return trans.__(
-    'Spark used %1 of %2 core-seconds (%3 idle) and %4 of %5 GiB.',
-    number(task_seconds),
-    number(core_seconds),
-    percent(idle),
-    gibibytes(peak_mib),
-    gibibytes(memory_mib)
-  );
+  const cores = [number(task_seconds), number(core_seconds), percent(idle)];
+  return peak_mib === 0
+    ? trans.__('Spark used %1 of %2 core-seconds (%3 idle).', ...cores)
+    : trans.__(
+        'Spark used %1 of %2 core-seconds (%3 idle) and %4 of %5 GiB.',
+        ...cores,
+        gibibytes(peak_mib),
+        gibibytes(memory_mib)
+      );
 }
 
 /**
@@ -221,6 +222,10 @@ function endOf(receipt: Receipt, trans: TranslationBundle): string {
 }
 
 function memory(part: number, whole: number, trans: TranslationBundle): string {
+  if (part === 0) {
+    // Executors tell with their heartbeats, and one that ends before sends none.
+    return trans.__('not seen yet, of %1 GiB', gibibytes(whole));
+  }
   return trans.__(
     'at least %1 of %2 GiB used',
     gibibytes(part),

@@ -230,17 +230,21 @@ _HEAD = """<!DOCTYPE html>
 """
 
 _PROBLEM = """<title>Spark UI</title>
-<h1>Spark&rsquo;s UI cannot be shown</h1>
-<p>{message}</p>
-<p><a href="">Try again</a></p>
+<main>
+  <h1>Spark&rsquo;s UI cannot be shown</h1>
+  <p>{message}</p>
+  <p><a href="">Try again</a></p>
+</main>
 </html>
 """
 
 _QUESTION = """<title>Kill {what}?</title>
-<h1>Kill {what}?</h1>
-<p>What it has computed so far is lost.</p>
-<p><button data-token="{token}">Kill {what}</button></p>
-<p role="status"></p>
+<main>
+  <h1>Kill {what}?</h1>
+  <p>What it has computed so far is lost.</p>
+  <p><button data-token="{token}">Kill {what}</button></p>
+  <p role="status"></p>
+</main>
 <script nonce="{nonce}">
   document.querySelector("button").onclick = async ({{ target }}) => {{
     target.disabled = true;

@@ -776,8 +776,8 @@ async def test_the_authorizer_is_asked_by_name_and_obeyed(
     assert (await call(verb.upper(), path_of(route)))[0] == 403
     asks = route in ("preview", "effective", "compare", "import")
     action = "read" if verb == "get" or asks else "write"
-    # They reach into the network, start a Spark, or kill what it does.
-    kills = verb == "post" and route.startswith("ui/")
+    # They reach into the network, start a Spark, or end one or what it does.
+    kills = verb in ("post", "delete") and route.startswith(("ui/", "applications/"))
     runs = kills or route in ("cluster", "settings") or route.endswith("test")
     action = "execute" if runs else action
     assert Recorder.asked == [(action, "pyspark_kernels")]

@@ -36,6 +36,13 @@ def work(partition):
 assert sc.parallelize(range(2), 2).mapPartitions(work).count() == 2
 """
 
+HEARTBEATS = """
+all(
+    sc._jsc.sc().statusStore().executorSummary(one).peakMemoryMetrics().isDefined()
+    for one in ("0", "1")
+)
+"""
+
 # --- pure ---------------------------------------------------------------------------------------
 
 ASKED = {"started": 0, "local": False, "cpus": 1, "executor_mib": 2048, "driver_mib": 1024}
@@ -480,12 +487,15 @@ def test_of_a_test_nothing_is_remembered(start: Start) -> None:
 
 
 def test_executors_of_a_cluster_are_counted(start: Start, spark_cluster: Cluster) -> None:
-    conf = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    local = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    # Executors tell their memory with a heartbeat, which comes every ten seconds by itself.
+    conf = {**local, "spark.executor.heartbeatInterval": "1s"}
     config = {"master": spark_cluster.master, "executor_memory": "512m", "executor_cores": 1}
     with start("clustered", conf=conf, **config) as kernel:
         wait_until(lambda: kernel.status()["executors"] == 2)
         kernel.value(SLEEP)
         watched(kernel)
+        wait_until(lambda: kernel.value(HEARTBEATS) == "True")
         kernel.value("spark.stop()")
         made = told(kernel)
     assert (made["local"], made["executors"], made["cores"]) == (False, 2, 1)

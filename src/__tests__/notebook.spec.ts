@@ -80,6 +80,7 @@ beforeEach(() => {
         };
       }
     },
+    shell: {},
     serviceManager: {
       serverSettings: ServerConnection.makeSettings(),
       kernelspecs: {

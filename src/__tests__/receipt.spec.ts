@@ -153,8 +153,7 @@ it('takes only what was told after it began to listen for news', () => {
 
 it('shows the figures, and opens the form from there', async () => {
   const api = new Api(ServerConnection.makeSettings());
-  const { manager: events } = new Events();
-  const done = showReceipt({ api, commands, events, trans }, KERNEL);
+  const done = showReceipt({ api, commands, trans }, KERNEL);
   await screen.findByText('41 of 1,200 s used (97% idle)');
   screen.getByText('at least 0.7 of 4 GiB used');
   screen.getByText('2 at most, 2 cores each');
@@ -170,8 +169,7 @@ it('shows the figures, and opens the form from there', async () => {
 it('says when there is none', async () => {
   suggest({}, null);
   const api = new Api(ServerConnection.makeSettings());
-  const { manager: events } = new Events();
-  const done = showReceipt({ api, commands, events, trans }, KERNEL);
+  const done = showReceipt({ api, commands, trans }, KERNEL);
   await screen.findByText('Little was used.');
   expect(screen.queryByRole('table')).toBeNull();
   fireEvent.click(screen.getByText('Close'));

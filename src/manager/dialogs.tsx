@@ -47,7 +47,7 @@ export async function showDoctor(
  * Show what the last Spark of a kernel has used, and offer a size that fits.
  */
 export async function showReceipt(
-  services: IManagerServices,
+  services: Pick<IManagerServices, 'api' | 'commands' | 'trans'>,
   kernel: Kernel
 ): Promise<void> {
   const { api, commands, trans } = services;

@@ -20,7 +20,8 @@ export interface ITasks {
 export interface IStage {
   id: number;
   name: string;
-  state: 'waiting' | 'running' | 'succeeded' | 'failed' | 'skipped';
+  state:
+    'waiting' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'skipped';
   tasks: ITasks;
   submitted: number | null;
   ended: number | null;

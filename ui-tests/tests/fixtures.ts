@@ -17,6 +17,15 @@ const ROUTES = 'jupyterlab-pyspark-kernels';
 /** The folder that JupyterLab is opened in; its .venv has PySpark. */
 export const WORKSPACE = process.env.PYSPARK_KERNELS_WORKSPACE ?? '';
 
+/** Load JupyterLab anew, with what is open; galata's own way waits for a launcher. */
+export async function reload(
+  page: Pick<Page, 'evaluate' | 'waitForTimeout'>
+): Promise<void> {
+  // JupyterLab keeps the workspace a moment later.
+  await page.waitForTimeout(2000);
+  await page.evaluate(() => window.location.reload());
+}
+
 /** The dialog and what is done with it, as a person would. */
 export class KernelDialog {
   constructor(readonly page: Pick<Page, 'locator' | 'keyboard'>) {

@@ -10,7 +10,7 @@ import {
   writeFileSync
 } from 'fs';
 import { join } from 'path';
-import { expect, notification, test, WORKSPACE } from './fixtures';
+import { expect, notification, reload, test, WORKSPACE } from './fixtures';
 
 const SPARK = join(WORKSPACE, '.venv');
 /** Another name of the environment, which a test takes away. */
@@ -81,11 +81,6 @@ class Manager {
   }
 }
 
-/** Load JupyterLab anew; galata's own way waits for a launcher, and there is none. */
-async function reload(page: IJupyterLabPageFixture): Promise<void> {
-  await page.evaluate(() => window.location.reload());
-}
-
 /** Write a kernel without the form. */
 async function make(
   request: APIRequestContext,
@@ -132,8 +127,6 @@ test('kernels are searched and sorted, and the panel stays after a reload', asyn
   await manager.root.getByRole('searchbox').fill('nothing');
   await expect(manager.root).toContainText('No kernel has all of “nothing”.');
 
-  // JupyterLab keeps the workspace a moment later.
-  await page.waitForTimeout(2000);
   await reload(page);
   await expect(manager.names).toHaveText(['Alpha 9', 'alpha 10', 'Beta']);
   await expect(manager.root).toHaveCount(1);

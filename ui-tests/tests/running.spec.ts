@@ -148,9 +148,11 @@ for (const theme of ['light', 'dark'] as const) {
     await shot('question');
     await question.getByRole('button', { name: 'Stop' }).click();
     await expect(one).toHaveCount(0, { timeout: 60_000 });
-    await expect(page.locator('.jp-PySparkKernels-indicator')).toHaveText(
-      'Spark stopped'
-    );
+    await expect(
+      page
+        .locator('.jp-NotebookPanel .jp-PySparkKernels-indicator')
+        .getByRole('button')
+    ).toHaveText('Spark stopped');
     await shot('stopped');
     await run('print(mine + 1)', '42');
     await run('print(spark.range(43).count())', '43');

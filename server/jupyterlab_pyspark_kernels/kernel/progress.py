@@ -322,10 +322,13 @@ def job_of(
 
 
 def _stage_of(data: Dict[str, Any]) -> Dict[str, Any]:
+    state = _STAGE_STATES.get(data["status"], "waiting")
+    # Spark has no such state; its reason begins with the job that was cancelled.
+    cancelled = re.search(r"Job \d+ cancelled", data["failureReason"] or "")
     return {
         "id": data["stageId"],
         "name": _NOWHERE.sub("", data["name"])[:_NAME_LENGTH],
-        "state": _STAGE_STATES.get(data["status"], "waiting"),
+        "state": "cancelled" if state == "failed" and cancelled else state,
         "submitted": data["submissionTime"],
         "ended": data["completionTime"],
         "tasks": {

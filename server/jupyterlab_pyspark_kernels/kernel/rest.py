@@ -129,7 +129,18 @@ class Rest:
         self._stage = stage
         self._has_stopped = True
         self._tell(stage, seconds, ui=None)
-        self._spark.stop(self._end_jvm)
+        waits = _waits_for_spark()
+        self._spark.stop(lambda: self._end(waits))
+
+    def _end(self, waits: bool) -> None:
+        """End the JVM, once a cell that waited for it has Spark's own error and shown it.
+
+        The error's text is the JVM's: PySpark and IPython ask for it on its way.
+        """
+        deadline = time.monotonic() + _FAIL_SECONDS
+        while waits and self._start.cells.running and time.monotonic() < deadline:
+            time.sleep(_FAIL_POLL_SECONDS)
+        self._end_jvm()
 
     def _tell(self, stage: str, seconds: float, **changes: Any) -> None:
         at = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -235,7 +246,6 @@ class _Classic:
         with suppress(*self.errors):
             self._session.stop()
         patience.cancel()
-        _let_cell_fail()
         end_jvm()
         _renew_functions()
 
@@ -286,12 +296,10 @@ class _Connect:
             self._session.stop()
 
 
-def _let_cell_fail() -> None:
-    """Wait until a cell has Spark's own error: on its way PySpark asks the JVM for more."""
+def _waits_for_spark() -> bool:
+    """Tell whether the thread of cells is in PySpark."""
     cells = threading.main_thread().ident or 0
-    deadline = time.monotonic() + _FAIL_SECONDS
-    while _is_in(sys._current_frames().get(cells), _CLASSIC) and time.monotonic() < deadline:
-        time.sleep(_FAIL_POLL_SECONDS)
+    return _is_in(sys._current_frames().get(cells), _CLASSIC)
 
 
 def _is_in(frame: Any, modules: tuple[str, ...]) -> bool:
