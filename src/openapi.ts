@@ -2191,7 +2191,7 @@ export interface components {
             idle_stop_minutes?: number;
             /**
              * Start of the driver
-             * @description How Spark's driver becomes ready sooner. auto: with an archive of Spark's classes, and on clusters with Java's quick compiler. quick: with that on local masters too, where long jobs take longer. off: as spark-submit starts it.
+             * @description How Spark's driver becomes ready sooner. auto: with an archive of Spark's classes, and on clusters with Java's quick compiler. quick: with that on local masters too, where jobs of many minutes may take longer. off: as spark-submit does.
              * @default auto
              * @enum {string}
              */

@@ -249,7 +249,7 @@ class KernelConfig(BaseModel):
             title="Start of the driver",
             description="How Spark's driver becomes ready sooner. auto: with an archive of Spark's "
             "classes, and on clusters with Java's quick compiler. quick: with that on local "
-            "masters too, where long jobs take longer. off: as spark-submit starts it.",
+            "masters too, where jobs of many minutes may take longer. off: as spark-submit does.",
             json_schema_extra={"advanced": True},
         ),
     ] = "auto"

@@ -34,6 +34,7 @@ def test_fields_settings_and_variables_are_compared() -> None:
         ("executor_cores", "2", None, False),
         ("carry", "false", "true", False),
         ("carry_everything", "false", "false", True),
+        ("driver_start", "auto", "auto", True),
         ("spark.a", "${launch.user}", "y", False),
         ("spark.ui.port", "1", "1", True),
         ("env.HOME", "/a", None, False),

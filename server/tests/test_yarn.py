@@ -106,7 +106,9 @@ def test_an_application_has_its_user_its_queue_and_its_labels(
         assert kernel.value("spark.range(1000).count()") == "1000"
         application = yarn.applications()["billed"]
         assert (application["user"], application["queue"]) == (PROXIED, f"root.{QUEUE}")
-        tags = {"own", "team:research", "cost-centre:de.42"}
+        # And which kernel it is of, as its connection file is called.
+        ours = "pyspark-kernel:billed"
+        tags = {"own", "team:research", "cost-centre:de.42", ours}
         assert set(application["applicationTags"].split(",")) == tags
         kernel.manager.shutdown_kernel()
         wait_until(lambda: yarn.applications()["billed"]["state"] == "FINISHED")

@@ -8,7 +8,7 @@ const PLUGIN = 'jupyterlab-pyspark-kernels:notebook';
 const SLOW = "(lambda x: __import__('time').sleep(%s) or x)";
 
 /** Two stages, of which the first takes some seconds. */
-const STAGES = `sc.parallelize(range(10), 10).map(${SLOW.replace('%s', '0.8')}).map(lambda x: (x % 2, x)).reduceByKey(max, 2).count()`;
+const STAGES = `sc.parallelize(range(10), 10).map(${SLOW.replace('%s', '1.2')}).map(lambda x: (x % 2, x)).reduceByKey(max, 2).count()`;
 const ENDLESS = `sc.parallelize(range(4), 4).map(${SLOW.replace('%s', '100')}).count()`;
 
 /** A task fails once, and is tried again. */

@@ -21,7 +21,9 @@ from .status import Status
 Job = Dict[str, Any]
 JobId = Union[int, str]
 
-_PACE_SECONDS = 0.5
+_PACE_SECONDS, _SLOWEST_PACE_SECONDS = 0.5, 2.0
+_PAUSES = 20
+"""How many times longer than a look took nobody looks again: what is shown costs the job little."""
 _STILL_LOOKS = 4
 """How often more to look when all is done: Spark's pages hear of it a moment later."""
 _LOST_LOOKS = 20
@@ -93,10 +95,13 @@ class Progress:
 
     def _follow(self) -> None:
         """Look until no cell runs and no job does."""
-        still = 0
+        still, pause = 0, _PACE_SECONDS
         while still < _STILL_LOOKS:
-            time.sleep(_PACE_SECONDS)
+            time.sleep(pause)
+            begun = time.monotonic()
             still = 0 if self._look() or self._cells.running else still + 1
+            took = time.monotonic() - begun
+            pause = min(max(_PACE_SECONDS, _PAUSES * took), _SLOWEST_PACE_SECONDS)
 
     def _look(self) -> bool:
         """Tell what there is, and whether anything runs."""

@@ -188,7 +188,7 @@ def _be_a_first_notebook(scratch: Path) -> None:
     pairs.groupBy("part").count().orderBy("part").collect()
     pairs.join(spark.range(10), "id").limit(5).collect()
     pairs.createOrReplaceTempView("pairs")
-    spark.sql("select part, max(word) from pairs where id > 3 group by part").toPandas  # noqa: B018
+    spark.sql("select part, max(word) from pairs where id > 3 group by part").collect()
     spark.catalog.listTables()
     pairs.write.parquet(str(scratch / "pairs"))
     spark.read.parquet(str(scratch / "pairs")).count()
