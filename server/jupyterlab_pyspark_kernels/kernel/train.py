@@ -88,6 +88,10 @@ def run() -> None:
     try:
         staged = scratch / "classes.jsa"
         _train(scratch, staged, task["facts"])
+        if _abandoned.is_set():
+            # The JVM was ended with the kernel, which says nothing of this Spark; the thread that
+            # did it ends this process.
+            threading.Event().wait()
         if staged.exists():
             keep(staged, directory, task["key"], task["facts"])
         else:
@@ -112,6 +116,7 @@ def _end_with_the_kernel(scratch: Path) -> None:
 
 def _abandon(scratch: Path) -> None:
     """End at once, and leave nothing."""
+    _abandoned.set()
     for jvm in _jvms:
         # In order it would write the archive first.
         jvm.kill()
@@ -121,6 +126,8 @@ def _abandon(scratch: Path) -> None:
 
 
 _jvms: List["subprocess.Popen[bytes]"] = []
+_abandoned = threading.Event()
+"""Is set when the kernel ends before the archive is made."""
 
 
 def _train(scratch: Path, staged: Path, facts: Mapping[str, Any]) -> None:
