@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from .address import parse_address, parse_port
@@ -66,7 +66,7 @@ class Standalone:
             NoAnswer: when none of the masters tells.
 
         """
-        return self._leader(settings, env, deadline)[1]
+        return self._leader(settings, env, deadline)[2]
 
     def applications(
         self, user: str, settings: Mapping[str, str], env: Mapping[str, str], deadline: float
@@ -77,8 +77,8 @@ class Standalone:
             NoAnswer: when none of the masters tells.
 
         """
-        site, _ = self._leader(settings, env, deadline)
-        running = read_running(ask(site, _STATE, deadline), "activeapps", "cores")
+        _, answer, _ = self._leader(settings, env, deadline)
+        running = read_running(answer, "activeapps", "cores")
         return tuple(application for application in running if application.user == user)
 
     def kill(
@@ -95,7 +95,7 @@ class Standalone:
             NoAnswer: when the master does not let us.
 
         """
-        site, _ = self._leader(settings, env, deadline)
+        site, _, _ = self._leader(settings, env, deadline)
         kind = "application/x-www-form-urlencoded"
         # Newer masters give every form a token of theirs, which older ones do not know.
         _, page = tell(site, "GET", "/", "", kind, deadline)
@@ -112,7 +112,8 @@ class Standalone:
 
     def _leader(
         self, settings: Mapping[str, str], env: Mapping[str, str], deadline: float
-    ) -> tuple[Site, Capacity]:
+    ) -> tuple[Site, Any, Capacity]:
+        """Give the master that leads, its answer, and what that says of the cluster."""
         web_port = parse_port(
             settings.get(WEB_PORT) or env.get("SPARK_MASTER_WEBUI_PORT"), _WEB_PORT
         )
@@ -120,15 +121,13 @@ class Standalone:
             (Site("The master's web interface", "http", host, web_port), port)
             for host, port in self.masters
         ]
+
+        def ask_one(site: tuple[Site, int], until: float) -> tuple[Site, Any, Capacity]:
+            answer = ask(site[0], _STATE, until)
+            return site[0], answer, read_state(answer, site[1])
+
         try:
-            return first(
-                sites,
-                lambda site, until: (
-                    site[0],
-                    read_state(ask(site[0], _STATE, until), site[1]),
-                ),
-                deadline,
-            )
+            return first(sites, ask_one, deadline)
         except NoAnswer as error:
             raise NoAnswer(
                 f"{error} Set spark.master.ui.port where it listens on another port."

@@ -21,12 +21,14 @@ class Cells:
     Attributes:
         running: how many run: cells may be nested, by get_ipython().run_cell().
         last: the number of the cell that runs, or ran last.
+        heard: how often one has begun or ended.
         woken: is set when one begins.
     """
 
     def __init__(self) -> None:
         self.running = 0
         self.last = 0
+        self.heard = 0
         self.woken = threading.Event()
         self._names: Dict[int, Names] = {}
 
@@ -56,6 +58,7 @@ class Cells:
 
     def _begin(self, message: Dict[str, Any]) -> None:
         self.running += 1
+        self.heard += 1
         names = (
             (message.get("header") or {}).get("msg_id"),
             (message.get("metadata") or {}).get("cellId"),
@@ -68,3 +71,4 @@ class Cells:
 
     def _end(self) -> None:
         self.running = max(0, self.running - 1)
+        self.heard += 1

@@ -47,24 +47,8 @@ class Idle(Rest):
     def __init__(self, limits: dict[str, float], start: Any, end_jvm: Callable[[], None]) -> None:
         super().__init__(start, end_jvm)
         self._limits = limits
-        self._cells = 0
-        self._cells_seen = 0
-        self._running = 0
+        self._heard = 0
         self._seconds = 0.0
-
-    def attend(self, events: Any) -> None:
-        """Hear of every cell, also of those that JupyterLab's extensions run silently."""
-        events.register("pre_execute", self._cell_begins)
-        events.register("post_execute", self._cell_ends)
-
-    def _cell_begins(self) -> None:
-        # Cells may be nested, by get_ipython().run_cell().
-        self._running += 1
-        self._cells += 1
-
-    def _cell_ends(self) -> None:
-        self._running = max(0, self._running - 1)
-        self._cells += 1
 
     def begin(self, objects: dict[str, Any]) -> None:
         """Watch a Spark that is there, which perhaps came back."""
@@ -98,8 +82,9 @@ class Idle(Rest):
         return min(_POLL_SECONDS, min(self._limits.values()) / 4)
 
     def _heard_of_cells(self) -> bool:
-        seen, self._cells_seen = self._cells_seen, self._cells
-        return self._running > 0 or self._cells != seen
+        cells = self._start.cells
+        before, self._heard = self._heard, cells.heard
+        return bool(cells.running or self._heard != before)
 
     def _serve_thread(self) -> None:
         """Bring executors back for a job whose cell did not name Spark."""
@@ -123,7 +108,7 @@ class Idle(Rest):
         with self._turn:
             # A cell may have come; one that names Spark waits for its turn. Or Spark was stopped.
             is_there = self._stage in (None, RELEASED)
-            if is_there and self._running == 0 and not self._spark.is_working():
+            if is_there and self._start.cells.running == 0 and not self._spark.is_working():
                 self._seconds = idle
                 action()
 

@@ -85,8 +85,6 @@ class Notebook:
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         start.before_stop = self._put_stand_ins_back
-        if start.rest is not None:
-            start.rest.attend(shell.events)
 
     def state(self) -> str:
         """Say how Spark is, without waiting."""

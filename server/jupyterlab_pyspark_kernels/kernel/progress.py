@@ -314,12 +314,7 @@ def job_of(
         "state": "cancelled" if state == "failed" and cancelled else state,
         "submitted": data["submissionTime"],
         "ended": data["completionTime"],
-        "tasks": {
-            "done": data["numCompletedIndices"],
-            "running": data["numActiveTasks"],
-            "failed": data["numFailedTasks"],
-            "all": data["numTasks"] - data["numSkippedTasks"],
-        },
+        "tasks": _tasks_of(data, data["numTasks"] - data["numSkippedTasks"]),
         "stages": sorted(
             map(_stage_of, shown[-_STAGES_OF_A_JOB:]), key=lambda stage: int(stage["id"])
         ),
@@ -336,12 +331,16 @@ def _stage_of(data: Dict[str, Any]) -> Dict[str, Any]:
         "state": "cancelled" if state == "failed" and cancelled else state,
         "submitted": data["submissionTime"],
         "ended": data["completionTime"],
-        "tasks": {
-            "done": data["numCompletedIndices"],
-            "running": data["numActiveTasks"],
-            "failed": data["numFailedTasks"],
-            "all": data["numTasks"],
-        },
+        "tasks": _tasks_of(data, data["numTasks"]),
+    }
+
+
+def _tasks_of(data: Dict[str, Any], tasks: int) -> Dict[str, int]:
+    return {
+        "done": data["numCompletedIndices"],
+        "running": data["numActiveTasks"],
+        "failed": data["numFailedTasks"],
+        "all": tasks,
     }
 
 

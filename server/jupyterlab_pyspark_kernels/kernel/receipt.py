@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from .memory import remember_receipt
+from .options import is_local
 from .status import Status
 
 _MIB = 1024**2
@@ -326,7 +327,7 @@ class _Reader:
         conf = scala.conf()
         asked = {
             "started": scala.startTime(),
-            "local": bool(scala.isLocal()) and not context.master.startswith("local-cluster"),
+            "local": is_local(context.master),
             "cpus": conf.getInt("spark.task.cpus", 1),
             "executor_mib": conf.getSizeAsMb("spark.executor.memory", "1g"),
             "driver_mib": conf.getSizeAsMb("spark.driver.memory", "1g"),

@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
+from .options import is_local
 from .status import ASKED, NO_EXECUTORS, RESTING
 
 RETURNING = "returning"
@@ -191,7 +192,7 @@ class _Classic:
     def can_release(self) -> bool:
         """Tell whether there are executors, and Spark does not give them back by itself."""
         context = self._context
-        if re.match(r"local(\[|$)", context.master):
+        if is_local(context.master):
             return False
         return bool(context._jsc.sc().executorAllocationManager().isEmpty())
 
