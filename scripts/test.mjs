@@ -2,6 +2,7 @@
 
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { CLOUD_INIT, unpackCloudInit } from './cloudinit.mjs';
 import { HADOOP, installHadoop } from './hadoop.mjs';
 import { lab, labEnvironment, PYSPARK, setup } from './setup.mjs';
 import { attempt, DEV, Failure, main, run, say, which } from './tools.mjs';
@@ -88,9 +89,11 @@ function findChromium() {
 await main(() => {
   setup();
   installHadoop();
+  unpackCloudInit();
   const environment = {
     ...labEnvironment(),
     CHROMIUM: findChromium(),
+    PYSPARK_KERNELS_TEST_CLOUD_INIT: CLOUD_INIT,
     PYSPARK_KERNELS_TEST_ENVIRONMENT: PYSPARK,
     PYSPARK_KERNELS_TEST_HADOOP: HADOOP,
     PYSPARK_KERNELS_REPORTS: REPORTS

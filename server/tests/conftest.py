@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from jupyterlab_pyspark_kernels.console import Console
 from jupyterlab_pyspark_kernels.flight import Flight, Limits, fly
 from jupyterlab_pyspark_kernels.kernel.driver import DRIVER_START_VARIABLE
 from jupyterlab_pyspark_kernels.render import Carried, Kernelspec, render
+from jupyterlab_pyspark_kernels.schemas import ROOT
 
 # The same examples in every run, and however slow the machine is. To look for others:
 # pytest --hypothesis-profile=default
@@ -39,6 +42,16 @@ def pyspark_environment() -> Path:
     if not path:
         pytest.fail("Set PYSPARK_KERNELS_TEST_ENVIRONMENT, or run the tests by `npm test`.")
     return Path(path)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What people install, built from the checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
 
 
 @pytest.fixture(scope="session")

@@ -266,35 +266,80 @@ def running_hub(
         server: what the administrator configures of Jupyter Server besides.
 
     """
+    with hub_folder() as folder:
+        hub = Hub(f"http://127.0.0.1:{low_port()}", folder / "shared/kernels", folder / "homes")
+        hub.shared.mkdir(parents=True)
+        _configure(folder / "config", environment, server or {})
+        private = folder / "hub"
+        private.mkdir(mode=0o700)
+        config = _write(private / "jupyterhub_config.json", _hub_config(hub, folder, environ or {}))
+        command = [str(Path(sys.prefix, "bin", "jupyterhub")), "-f", str(config)]
+        plan = {"shared": str(hub.shared.parent), "group": WRITERS}
+        with in_a_room(hub, folder, command, environment, plan):
+            yield hub
+
+
+@contextmanager
+def hub_folder() -> Iterator[Path]:
+    """Give a folder for all of a hub, and take it away."""
     folder = Path(tempfile.mkdtemp(prefix="pyspark-kernels-hub-"))
     folder.chmod(0o755)
-    process: subprocess.Popen[bytes] | None = None
     try:
-        port = _port()
-        hub = Hub(f"http://127.0.0.1:{port}", folder / "shared" / "kernels", folder / "homes")
-        _configure(folder / "config", environment, server or {})
-        plan = _plan(folder, hub, environment, environ or {})
-        with (folder / "hub" / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [*_namespaces(), sys.executable, str(ROOT / "server/tests/hub_room.py"), str(plan)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_end_with_parent,
-            )
-        started = process
-        wait_until(lambda: _answers(hub, started, folder / "hub" / "log"))
-        try:
-            yield hub
-        finally:
-            for session in hub.sessions.values():
-                session.browser.close()
+        yield folder
     finally:
-        if process is not None:
-            _end(process)
         # Much in it belongs to the users of the room, wherever their ids were lent from.
         subprocess.run([*_namespaces(), "rm", "--recursive", str(folder)], check=True)
+
+
+@contextmanager
+def in_a_room(
+    hub: Hub,
+    folder: Path,
+    command: list[str],
+    environment: Path,
+    plan: Mapping[str, object] | None = None,
+) -> Iterator[Hub]:
+    """Run what a hub comes of, among the members of this file, until all that came of it has ended.
+
+    Args:
+        hub: the hub that comes of it.
+        folder: has all of it.
+        command: what is run as root of the room.
+        environment: the environment with PySpark that kernels are made of.
+        plan: what else the room is told.
+
+    """
+    private = folder / "hub"
+    private.mkdir(mode=0o700, exist_ok=True)
+    hub.homes.mkdir()
+    told = {
+        "command": command,
+        "needed": [str(path) for path in _needed(environment, folder)],
+        "members": [asdict(member) for member in MEMBERS],
+        "hub": str(private),
+        "homes": str(hub.homes),
+        **(plan or {}),
+    }
+    log = private / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(*_namespaces(), sys.executable, str(ROOT / "server/tests/hub_room.py")),
+                str(_write(private / "plan.json", told)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
+        )
+    try:
+        wait_until(lambda: _answers(hub, process, log))
+        yield hub
+    finally:
+        for session in hub.sessions.values():
+            session.browser.close()
+        _end(process)
 
 
 def _configure(config: Path, environment: Path, server: Mapping[str, Any]) -> None:
@@ -308,27 +353,6 @@ def _configure(config: Path, environment: Path, server: Mapping[str, Any]) -> No
         "template_directories": [str(templates)],
     }
     _write(config / "jupyter_server_config.json", {"PySparkKernels": ours, "ServerApp": server})
-
-
-def _plan(folder: Path, hub: Hub, environment: Path, environ: Mapping[str, str]) -> Path:
-    """Write what the hub is started with."""
-    for path in (hub.shared, hub.homes):
-        path.mkdir(parents=True)
-    private = folder / "hub"
-    private.mkdir(mode=0o700)
-    config = private / "jupyterhub_config.json"
-    _write(config, _hub_config(hub, folder, environ))
-    bin_path = Path(sys.prefix, "bin")
-    plan = {
-        "command": [str(bin_path / "jupyterhub"), "-f", str(config)],
-        "needed": [str(path) for path in _needed(environment, folder)],
-        "members": [asdict(member) for member in MEMBERS],
-        "group": WRITERS,
-        "hub": str(private),
-        "homes": str(hub.homes),
-        "shared": str(hub.shared.parent),
-    }
-    return _write(private / "plan.json", plan)
 
 
 def _needed(environment: Path, folder: Path) -> list[Path]:
@@ -347,13 +371,13 @@ def _hub_config(hub: Hub, folder: Path, environ: Mapping[str, str]) -> dict[str,
     return {
         "JupyterHub": {
             "bind_url": hub.url,
-            "hub_bind_url": f"http://127.0.0.1:{_port()}",
+            "hub_bind_url": f"http://127.0.0.1:{low_port()}",
             "authenticator_class": "pam",
             "db_url": f"sqlite:///{private}/jupyterhub.sqlite",
             "cookie_secret_file": str(private / "cookie_secret"),
         },
         "ConfigurableHTTPProxy": {
-            "api_url": f"http://127.0.0.1:{_port()}",
+            "api_url": f"http://127.0.0.1:{low_port()}",
             "command": [str(ROOT / "node_modules/.bin/configurable-http-proxy")],
             "pid_file": str(private / "proxy.pid"),
         },
@@ -378,7 +402,7 @@ def _hub_config(hub: Hub, folder: Path, environ: Mapping[str, str]) -> dict[str,
     }
 
 
-def _port() -> int:
+def low_port() -> int:
     """Find a port below those that connections are given: seconds go by until the hub listens."""
     for port in random.sample(range(20_000, 32_000), 100):
         with socket.socket() as probe, suppress(OSError):

@@ -31,7 +31,8 @@ def main(plan: dict[str, Any]) -> None:
     own_etc(Path(plan["hub"]) / "etc")
     for member in plan["members"]:
         add_member(member["name"], member["password"], member["groups"], plan["homes"])
-    share(Path(plan["shared"]), plan["group"])
+    if "shared" in plan:
+        share(Path(plan["shared"]), plan["group"])
     # What the users' servers write is closed to others, if nobody sees to it.
     os.umask(0o077)
     os.chdir(plan["hub"])
