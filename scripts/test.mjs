@@ -30,7 +30,14 @@ const STEPS = [
   },
   {
     name: 'pytest',
-    command: [lab('pytest'), `--junitxml=${REPORTS}/pytest.xml`],
+    // Most tests wait for a Spark that starts on one core. A file is one worker's, as its tests
+    // share a cluster or a hub; two workers, as each Spark wants a GiB.
+    command: [
+      lab('pytest'),
+      '--numprocesses=2',
+      '--dist=loadfile',
+      `--junitxml=${REPORTS}/pytest.xml`
+    ],
     count: () => {
       const text = readFileSync(join(REPORTS, 'pytest.xml'), 'utf8');
       const [tests, failures, errors, skipped] = [

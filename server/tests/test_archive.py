@@ -601,7 +601,7 @@ def open_folder(tmp_path: Path) -> Path:
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
     for parent in tmp_path.parents:
-        if parent.stat().st_uid == os.geteuid() and parent.name.startswith("pytest-"):
+        if parent.stat().st_uid == os.geteuid() and parent.name.startswith(("pytest-", "popen-")):
             parent.chmod(0o755)
     tmp_path.chmod(0o755)
     return folder

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, ClassVar
 
 import pytest
@@ -607,8 +608,14 @@ async def test_a_move_needs_the_version_that_it_means(
 @pytest.fixture
 def opened(environment: Path, jp_env_jupyter_path: Path) -> Iterator[None]:
     """Folders that are as open as those of a machine; pytest's are closed to others."""
-    paths = [*environment.parents[:3], environment, jp_env_jupyter_path]
-    paths.append(jp_env_jupyter_path.parent)
+    temporary = Path(gettempdir())
+    paths = [environment, jp_env_jupyter_path]
+    paths += {
+        folder
+        for path in paths
+        for folder in path.parents
+        if folder.is_relative_to(temporary) and folder != temporary
+    }
     before = {path: path.stat().st_mode for path in paths}
     for path in paths:
         path.chmod(0o755)

@@ -142,9 +142,14 @@ export class Watch {
     const { toolbar } = panel as Widget & { toolbar?: Toolbar };
     if (toolbar) {
       const show: ShowDetails = opener => this._showDetails(panel, opener);
-      addTo(toolbar, NAME, new SparkIndicator(model, this._trans, show));
-      const button = this._uis.add(panel, { context, model });
-      addTo(toolbar, `${NAME}-ui`, button);
+      const indicator = new SparkIndicator(model, this._trans, show);
+      // Before the kernel's name, or last where the toolbar does not show that.
+      if (!toolbar.insertBefore('kernelName', NAME, indicator)) {
+        toolbar.addItem(NAME, indicator);
+      }
+      // Last, and so the first to be folded into “…”: the kernel's name is missed more, and the
+      // indicator's details have the same button.
+      toolbar.addItem(`${NAME}-ui`, this._uis.add(panel, { context, model }));
     }
   }
 
@@ -198,15 +203,6 @@ export class Watch {
   private readonly _kernels = new WeakMap<Widget, string>();
   private readonly _item: SparkStatusItem | null = null;
   private _doctor: Promise<Doctor> | null = null;
-}
-
-/**
- * Put something before the kernel's name, or last where the toolbar does not show that.
- */
-function addTo(toolbar: Toolbar, name: string, item: Widget): void {
-  if (!toolbar.insertBefore('kernelName', name, item)) {
-    toolbar.addItem(name, item);
-  }
 }
 
 /**

@@ -28,6 +28,8 @@ test('from the launcher to a notebook that runs Spark, as the README says', asyn
     { timeout: 120_000 }
   );
 
+  await page.screenshot({ path: test.info().outputPath('notebook.png') });
+  // What we add to the toolbar does not push the kernel's name out of it.
   await expect(
     page.locator('.jp-NotebookPanel-toolbar').getByText('My Spark')
   ).toBeVisible();
