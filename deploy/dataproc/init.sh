@@ -90,8 +90,8 @@ install_jupyter() {
   fi
   packages+=("$extension")
   if [[ -n $NOTEBOOKS_BUCKET ]]; then
-    modules+=', s3contents.gcs'
-    packages+=(s3contents gcsfs)
+    modules+=', gcsfs'
+    packages+=('jupyterlab-pyspark-kernels[gs]')
   fi
   environment "$JUPYTER_ENV" "$modules" "${packages[@]}"
 }
@@ -127,11 +127,8 @@ c.PySparkKernels.environment_roots = ["$SPARK_ENV"]
 PYTHON
   if [[ -n $NOTEBOOKS_BUCKET ]]; then
     cat >>"$ROOT/etc/jupyter/jupyter_lab_config.py" <<PYTHON
-from s3contents.gcs import GCSContentsManager
-
-c.ServerApp.contents_manager_class = GCSContentsManager
-c.GCSContentsManager.bucket = "${NOTEBOOKS_BUCKET#gs://}"
-c.GCSContentsManager.prefix = "notebooks"
+c.ServerApp.contents_manager_class = "jupyterlab_pyspark_kernels.bucket.BucketContents"
+c.BucketContents.url = "gs://${NOTEBOOKS_BUCKET#gs://}/notebooks"
 PYTHON
   fi
   if [[ -z $ROOT ]]; then

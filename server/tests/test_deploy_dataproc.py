@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from getpass import getuser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from buckets import google_storage
 from carrying import site_packages
 from deploying import (
     DEPLOY,
@@ -270,23 +271,21 @@ def test_notebooks_outlive_the_master(
     )
     config = node.root / "etc/jupyter/jupyter_lab_config.py"
     with config.open("a") as file:
-        file.write('c.GCSContentsManager.project, c.GCSContentsManager.token = "test", "anon"\n')
+        file.write('c.BucketContents.options = {"project": "tests", "token": "anon"}\n')
     cell = {"cell_type": "markdown", "id": "a", "source": "kept", "metadata": {}}
     content = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     headers = {"Authorization": f"token {node.lines('etc/jupyter/token')[0]}"}
-    with storage("notes") as (url, listed):
-        # The library's probe for a kind of bucket does not know the played store.
-        environ = {"STORAGE_EMULATOR_HOST": url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
-        with lab(node, **environ) as browser:
+    with google_storage("notes") as store:
+        with lab(node, **store.environ) as browser:
             saved = {"type": "notebook", "format": "json", "content": content}
             answer = browser.put("/api/contents/first.ipynb", json=saved, headers=headers)
             assert answer.status_code == 201, answer.text
-        assert "notebooks/first.ipynb" in listed()
+        assert "notebooks/first.ipynb" in store.listed()
         assert not list(node.root.rglob("*.ipynb"))
         # The master is made anew, and its disk with it.
         shutil.rmtree(node.root / "home/jupyter/notebooks")
         (node.root / "home/jupyter/notebooks").mkdir()
-        with lab(node, **environ) as browser:
+        with lab(node, **store.environ) as browser:
             read = browser.get("/api/contents/first.ipynb", headers=headers).json()
             assert read["content"]["cells"][0]["source"] == "kept"
 
@@ -322,38 +321,6 @@ def lab(node: Node, **environ: str) -> Iterator[httpx.Client]:
     finally:
         server.terminate()
         server.wait()
-
-
-@contextmanager
-def storage(bucket: str) -> Iterator[tuple[str, Callable[[], list[str]]]]:
-    """Play Cloud Storage with one bucket; give its address, and what lists the bucket."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    emulator = ["-m", "gcp_storage_emulator", "start", "--in-memory", "--host=127.0.0.1"]
-    process = subprocess.Popen(
-        [sys.executable, *emulator, f"--port={port}", f"--default-bucket={bucket}"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-    def listed() -> list[str]:
-        found = httpx.get(f"{url}/storage/v1/b/{bucket}/o").json()
-        return [item["name"] for item in found.get("items", [])]
-
-    def answers() -> bool:
-        assert process.poll() is None
-        try:
-            return listed() == []
-        except httpx.TransportError:
-            return False
-
-    try:
-        wait_until(answers)
-        yield url, listed
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def listening_on(port: int) -> set[str]:
