@@ -23,7 +23,8 @@ export const WORKSPACE = join(DEV, 'workspace');
 /** The environment that the form offers: PySpark and an IPython kernel. */
 export const PYSPARK = join(WORKSPACE, '.venv');
 
-const CONSTRAINTS = join(ROOT, 'scripts', 'constraints.txt');
+/** The versions that everything is installed in. */
+export const CONSTRAINTS = join(ROOT, 'scripts', 'constraints.txt');
 const LABEXTENSION = join(
   ROOT,
   'server/jupyterlab_pyspark_kernels/labextension'
@@ -46,7 +47,7 @@ export function labEnvironment() {
   };
 }
 
-/** Set up the checkout. */
+/** Set up the checkout; give the Python that environments are made of. */
 export function setup() {
   checkNode();
   checkJava();
@@ -55,6 +56,7 @@ export function setup() {
   installNode();
   buildExtension();
   installPySpark(python);
+  return python;
 }
 
 function checkNode() {
@@ -103,7 +105,8 @@ function findPython() {
   return python;
 }
 
-function makeEnvironment(python, path) {
+/** Make a virtual environment, unless there is one. */
+export function makeEnvironment(python, path) {
   if (!existsSync(join(path, 'bin', 'pip'))) {
     const code = attempt(python, ['-m', 'venv', '--clear', path]);
     if (code !== 0) {
@@ -114,7 +117,8 @@ function makeEnvironment(python, path) {
   }
 }
 
-function pip(environment, ...args) {
+/** Install packages into an environment, in the versions of the constraints. */
+export function pip(environment, ...args) {
   const python = join(environment, 'bin', 'python');
   run(python, [
     '-m',

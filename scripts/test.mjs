@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CLOUD_INIT, unpackCloudInit } from './cloudinit.mjs';
+import { CONNECT, findNginx, installConnect } from './connect.mjs';
 import { HADOOP, installHadoop } from './hadoop.mjs';
 import { lab, labEnvironment, PYSPARK, setup } from './setup.mjs';
 import { attempt, DEV, Failure, main, run, say, which } from './tools.mjs';
@@ -94,15 +95,18 @@ function findChromium() {
 }
 
 await main(() => {
-  setup();
+  const python = setup();
+  installConnect(python);
   installHadoop();
   unpackCloudInit();
   const environment = {
     ...labEnvironment(),
     CHROMIUM: findChromium(),
     PYSPARK_KERNELS_TEST_CLOUD_INIT: CLOUD_INIT,
+    PYSPARK_KERNELS_TEST_CONNECT: CONNECT,
     PYSPARK_KERNELS_TEST_ENVIRONMENT: PYSPARK,
     PYSPARK_KERNELS_TEST_HADOOP: HADOOP,
+    PYSPARK_KERNELS_TEST_NGINX: findNginx(),
     PYSPARK_KERNELS_REPORTS: REPORTS
   };
   mkdirSync(REPORTS, { recursive: true });

@@ -1747,7 +1747,7 @@ export interface components {
             python_version: string | null;
             /**
              * Packages
-             * @description Versions of ipykernel, pyspark, py4j, pandas and pyarrow, where installed.
+             * @description Versions of ipykernel, pyspark, pyspark-client, py4j, pandas and pyarrow, where installed. An environment with pyspark-client alone is for Spark Connect only.
              */
             packages: {
                 [key: string]: string;

@@ -24,7 +24,7 @@ from .config import CONF_KEYS, KernelConfig
 from .console import Console, flat, print_error, print_value, printable, table
 from .control import stop_spark
 from .doctor import Diagnosis, site_rules
-from .environments import inspect_environment
+from .environments import Environment, inspect_environment, speaks_connect_only
 from .errors import FieldError, Invalid, KernelError, Missing, NotAllowed, quoted
 from .flight import Flight
 from .hocon import from_template
@@ -594,7 +594,7 @@ def _environments(service: KernelService, options: argparse.Namespace) -> None:
             environment.path,
             environment.kind,
             environment.python_version or "",
-            environment.packages.get("pyspark", ""),
+            _pyspark(environment),
             environment.packages.get("ipykernel", ""),
             environment.problem or "",
         )
@@ -603,6 +603,13 @@ def _environments(service: KernelService, options: argparse.Namespace) -> None:
     for root in found.unanswered:
         print(printable(f"{root} does not answer."), file=sys.stderr)
     print_value(found.environments, options.json, table(rows))
+
+
+def _pyspark(environment: Environment) -> str:
+    packages = environment.packages
+    if speaks_connect_only(packages):
+        return f"{packages['pyspark-client']} (Spark Connect only)"
+    return packages.get("pyspark", "")
 
 
 def _ready(service: KernelService, options: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from .config import KernelConfig
-from .environments import inspect_environment
+from .environments import inspect_environment, lacks_of_spark
 from .kerberos import ticket_facts
 from .kernel.idle import RELEASED
 from .kernel.installation import python_of
@@ -123,8 +123,8 @@ def _lacking(config: KernelConfig, archive: str | None) -> Iterator[str]:
         # Otherwise packages may come from elsewhere.
         if "ipykernel" not in found.packages:
             yield "ipykernel"
-        if config.spark_home is None and "pyspark" not in found.packages:
-            yield "pyspark"
+        if (lack := lacks_of_spark(config)) is not None:
+            yield lack
     if config.spark_home is not None and not python_of(Path(config.spark_home)):
         yield "spark_home"
     if archive is not None and archive.startswith("/") and not os.path.exists(archive):

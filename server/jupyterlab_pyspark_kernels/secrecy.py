@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .clusters import Connect, parse_master
 from .config import KernelConfig
 from .errors import FieldError, Invalid
+from .kernel.connect import TOKEN_VARIABLE
 from .kernel.rules import holds_secret
 
 HIDDEN = "*********(redacted)"
@@ -21,13 +23,13 @@ GROUPS = ("conf", "env")
 
 
 def check_secrets(config: KernelConfig) -> None:
-    """Make sure that no setting and no variable says a secret.
+    """Make sure that no setting and no variable says a secret, and that each reaches its reader.
 
     Raises:
         Invalid: with each that does, and none of their values.
 
     """
-    if found := list(_said(config)):
+    if found := [*_said(config), *_on_token(config)]:
         raise Invalid(found)
 
 
@@ -41,6 +43,14 @@ def _said(config: KernelConfig) -> Iterator[FieldError]:
                     "it. Say it under Secrets as a reference: env:NAME for a variable of the "
                     "Jupyter server, or file:/path for a file that only you can read.",
                 )
+
+
+def _on_token(config: KernelConfig) -> Iterator[FieldError]:
+    master = parse_master(config.master)
+    if TOKEN_VARIABLE not in config.secrets or not isinstance(master, Connect):
+        return
+    if problem := master.why_no_token():
+        yield FieldError("master", problem)
 
 
 def without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:

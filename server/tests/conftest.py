@@ -45,6 +45,15 @@ def pyspark_environment() -> Path:
 
 
 @pytest.fixture(scope="session")
+def connect_environment() -> Path:
+    """A real environment with Spark Connect's thin client and ipykernel."""
+    path = os.environ.get("PYSPARK_KERNELS_TEST_CONNECT")
+    if not path:
+        pytest.fail("Set PYSPARK_KERNELS_TEST_CONNECT, or run the tests by `npm test`.")
+    return Path(path)
+
+
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What people install, built from the checkout."""
     folder = tmp_path_factory.mktemp("dist")

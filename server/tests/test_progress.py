@@ -291,12 +291,7 @@ def test_on_a_standalone_cluster(start: Start, spark_cluster: Cluster) -> None:
 @pytest.fixture
 def connect_server(pyspark_environment: Path, tmp_path: Path) -> Iterator[str]:
     python = pyspark_environment / "bin" / "python"
-    script = (
-        "import grpc, google.rpc, grpc_status, pandas, pyarrow, pyspark; print(pyspark.__path__[0])"
-    )
-    found = subprocess.run([python, "-c", script], capture_output=True, text=True, check=False)
-    if found.returncode:
-        pytest.skip("the environment of the tests has no grpcio, which Spark Connect needs")
+    (spark,) = pyspark_environment.glob("lib/python3*/site-packages/pyspark")
     port = free_port()
     server = "org.apache.spark.sql.connect.service.SparkConnectServer"
     conf = {
@@ -306,7 +301,7 @@ def connect_server(pyspark_environment: Path, tmp_path: Path) -> Iterator[str]:
         "spark.driver.extraJavaOptions": SHORT_LIVED,
     }
     settings = [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]
-    submit = f"{found.stdout.strip()}/bin/spark-submit"
+    submit = f"{spark}/bin/spark-submit"
     command = [submit, "--master", "local[2]", *settings, "--class", server, "spark-internal"]
     with (tmp_path / "connect.log").open("w") as log:
         environment = {**os.environ, "PYSPARK_PYTHON": str(python)}
@@ -321,8 +316,9 @@ def connect_server(pyspark_environment: Path, tmp_path: Path) -> Iterator[str]:
         process.wait()
 
 
-def test_on_a_connect_server(start: Start, connect_server: str) -> None:
-    with start("connect", master=connect_server) as kernel:
+def test_on_a_connect_server(start: Start, connect_server: str, connect_environment: Path) -> None:
+    thin = str(connect_environment)
+    with start("connect", master=connect_server, environment=thin) as kernel:
         notebook = Listener(kernel)
         sleeps = (
             "from pyspark.sql.functions import udf\n"

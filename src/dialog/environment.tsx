@@ -93,7 +93,9 @@ function Option(props: {
     python_version ? trans.__('Python %1', python_version) : '',
     packages.pyspark
       ? trans.__('PySpark %1', packages.pyspark)
-      : trans.__('no PySpark')
+      : packages['pyspark-client']
+        ? trans.__('PySpark %1, Spark Connect only', packages['pyspark-client'])
+        : trans.__('no PySpark')
   ];
   return (
     <>

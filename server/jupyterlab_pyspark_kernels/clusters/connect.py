@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import quoted
+from ..kernel.connect import DEFAULT_PORT, TOKEN_VARIABLE, speaks_tls
+from ..kernel.rules import looks_secret
 from .address import parse_address
 
 _SCHEME = "sc://"
-_SECRETS = ("token",)
-DEFAULT_PORT = 15002
+_TLS = "use_ssl"
+_HEADERS_OF_SECRETS = ("authorization", "cookie")
+"""Parameters that Spark does not know are headers of each call."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,36 @@ class Connect:
         parameters = tuple(map(_parameter, filter(None, rest.split(";"))))
         return cls(*parse_address(address, DEFAULT_PORT), parameters)
 
+    def why_no_token(self) -> str | None:
+        """Say why a token does not reach this server, or return `None`."""
+        given = dict(self.parameters)
+        if not speaks_tls(self.host, given, has_token=True) or given.get(_TLS, "") == "true":
+            return None
+        return (
+            f"With a token PySpark speaks TLS to every host but localhost, so {TOKEN_VARIABLE} "
+            f"under Secrets asks for it here. Write sc://{self.host}:{self.port}/;use_ssl=true, "
+            "and put a proxy with TLS in front of the server; or take the token out."
+        )
+
 
 def _parameter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise ValueError(f"{quoted(text)} is not a parameter of a Connect URL. Write name=value")
-    if name.lower() in _SECRETS:
+    if _is_secret(name):
         # Not quoted back: it is the secret.
         raise ValueError(
             f"The master must not hold a {name}: everybody who may list kernels could read it. "
-            "Set SPARK_CONNECT_AUTHENTICATE_TOKEN in the server's environment"
+            f"Say {TOKEN_VARIABLE} under Secrets as a reference, such as file:/home/me/.token"
         )
+    if not name or not equals or "=" in value:
+        raise ValueError(
+            f"{quoted(text)} is not a parameter of a Connect URL. Write name=value, and %3D for an "
+            "equals sign in the value"
+        )
+    if name == _TLS and value not in ("true", "false"):
+        # Spark takes whatever else it is for false.
+        raise ValueError(f"{quoted(text)} says neither true nor false. Write {_TLS}=true")
     return name, value
+
+
+def _is_secret(name: str) -> bool:
+    return looks_secret(name) or name.lower() in _HEADERS_OF_SECRETS

@@ -9,10 +9,23 @@ ours           whether the server may run or change one
 
 from __future__ import annotations
 
-from .environment import Environment, Installer, Kind, inspect_environment, jars_of
+from .environment import (
+    Environment,
+    Installer,
+    Kind,
+    inspect_environment,
+    jars_of,
+    speaks_connect_only,
+)
 from .finder import DEFAULT_ROOTS, EnvironmentFinder, Found, find_environments
 from .ours import why_not_ours, why_not_ours_java, why_not_ours_spark
-from .prepare import prepare, spark_home_problem, why_not_allowed, why_not_there
+from .prepare import (
+    lacks_of_spark,
+    prepare,
+    spark_home_problem,
+    why_not_allowed,
+    why_not_there,
+)
 
 __all__ = [
     "DEFAULT_ROOTS",
@@ -24,8 +37,10 @@ __all__ = [
     "find_environments",
     "inspect_environment",
     "jars_of",
+    "lacks_of_spark",
     "prepare",
     "spark_home_problem",
+    "speaks_connect_only",
     "why_not_allowed",
     "why_not_ours",
     "why_not_ours_java",

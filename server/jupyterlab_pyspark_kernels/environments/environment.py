@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -25,8 +25,14 @@ Kind: TypeAlias = Literal[
 ]
 Installer: TypeAlias = Literal["pip", "uv", "conda"]
 
-PACKAGES = ("ipykernel", "pyspark", "py4j", "pandas", "pyarrow")
+PACKAGES = ("ipykernel", "pyspark", "pyspark-client", "py4j", "pandas", "pyarrow")
 """The packages whose versions a person wants to know."""
+
+_NOT_SHOWN = ("pip", "grpcio", "grpcio-status", "googleapis-common-protos")
+"""Packages that decide something, and whose versions nobody asks for."""
+
+_OF_CONNECT = ("pandas", "pyarrow", *_NOT_SHOWN[1:])
+"""What PySpark needs for Spark Connect and does not bring by itself; pyspark-client does."""
 
 PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
 """Where a library has its packages, the latter on Debian."""
@@ -34,8 +40,9 @@ PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
 OLDEST = (3, 7)
 """The oldest Python that can read the launcher, which is in every kernel."""
 
+_NAMES = "|".join((*PACKAGES, *_NOT_SHOWN)).replace("-", "[-_]")
 _INFO = re.compile(
-    rf"({'|'.join((*PACKAGES, 'pip'))})-([0-9A-Za-z.!+_]{{1,64}})(?:-py[0-9.]+)?"
+    rf"({_NAMES})-([0-9A-Za-z.!+_]{{1,64}})(?:-py[0-9.]+)?"
     r"\.(?:dist|egg)-info",
     re.ASCII | re.IGNORECASE,
 )
@@ -62,7 +69,8 @@ class Environment(BaseModel):
     kind: Kind = Field(description="The tool that made it.")
     python_version: str | None = Field(description="Such as 3.12.1; null when nothing says it.")
     packages: dict[str, str] = Field(
-        description="Versions of ipykernel, pyspark, py4j, pandas and pyarrow, where installed."
+        description="Versions of ipykernel, pyspark, pyspark-client, py4j, pandas and pyarrow, "
+        "where installed. An environment with pyspark-client alone is for Spark Connect only."
     )
     problem: str | None = Field(
         description="Why no kernel can be started from it, and the remedy; null when one can."
@@ -125,6 +133,16 @@ def jars_of(environment: str) -> str | None:
     return next(filter(is_directory, jars), None)
 
 
+def speaks_connect_only(packages: Container[str]) -> bool:
+    """Tell whether an environment's PySpark is the thin client, which has no driver."""
+    return "pyspark-client" in packages and "pyspark" not in packages
+
+
+def lacking_of_connect(facts: Facts) -> list[str]:
+    """Name what Spark Connect needs beside PySpark and an environment has not."""
+    return [name for name in _OF_CONNECT if name not in facts.packages]
+
+
 def describe(facts: Facts) -> Environment:
     """Judge whether a kernel can be started, and what is to be done otherwise."""
     tool = installer(facts)
@@ -137,7 +155,7 @@ def describe(facts: Facts) -> Environment:
         path=facts.path,
         kind=facts.kind,
         python_version=facts.version,
-        packages={name: version for name, version in facts.packages.items() if name != "pip"},
+        packages={name: version for name, version in facts.packages.items() if name in PACKAGES},
         problem=problem,
         remedy="install-ipykernel" if lacks and tool else None,
         installer=tool,
@@ -335,7 +353,7 @@ def _packages(directory: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in read_names(directory):
         if name.endswith("-info") and (match := _INFO.fullmatch(name)):
-            found.setdefault(match[1].lower(), match[2])
+            found.setdefault(match[1].lower().replace("_", "-"), match[2])
     return found
 
 

@@ -5,12 +5,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
+from ..clusters import Connect, parse_master
 from ..config import KernelConfig
-from ..errors import CannotBeDone, FieldError, quoted, why
+from ..errors import CannotBeDone, FieldError, quoted, shown, why
+from ..kernel.connect import ROOTS_VARIABLE
 from ..render import interpreter
-from .environment import describe, examine, how_to_install
-from .reading import Memory, read_names
+from .environment import (
+    Facts,
+    describe,
+    examine,
+    how_to_install,
+    lacking_of_connect,
+    speaks_connect_only,
+)
+from .reading import Memory, is_file, read_names
+
+Lack: TypeAlias = Literal["pyspark", "driver", "connect"]
+"""PySpark at all; a driver, which the thin client has not; what Spark Connect needs besides."""
 
 
 def prepare(config: KernelConfig, allowed: Sequence[str] = ()) -> KernelConfig:
@@ -36,6 +49,7 @@ def prepare(config: KernelConfig, allowed: Sequence[str] = ()) -> KernelConfig:
                 "the cluster's nodes. Write the path from the root, such as /usr/bin/python3.",
             )
         )
+    errors += filter(None, [_why_no_roots(config)])
     spark_home = config.spark_home
     if spark_home is not None:
         spark_home = os.path.normpath(os.path.expanduser(spark_home))
@@ -86,10 +100,67 @@ def _environment(config: KernelConfig) -> tuple[str, list[FieldError]]:
     errors = []
     if problem := describe(facts).problem:
         errors.append(FieldError("environment", f"{problem}."))
-    if config.spark_home is None and facts.broken is None and "pyspark" not in facts.packages:
-        remedy = f"{how_to_install(facts, 'pyspark')}, or give a Spark home."
-        errors.append(FieldError("environment", f"{facts.path} has no pyspark. {remedy}"))
+    errors += filter(None, [_why_unfit(config, facts)])
     return facts.path, errors
+
+
+def lacks_of_spark(config: KernelConfig) -> Lack | None:
+    """Tell what of Spark an environment lacks that a kernel needs, as the doctor's rules say it."""
+    facts = examine(config.environment, Memory())
+    return None if facts is None else _lack(config, facts)
+
+
+def _lack(config: KernelConfig, facts: Facts) -> Lack | None:
+    connect = isinstance(parse_master(config.master), Connect)
+    if facts.broken is not None:
+        return None
+    if config.spark_home is None:
+        if not connect and speaks_connect_only(facts.packages):
+            return "driver"
+        if facts.packages.keys().isdisjoint(("pyspark", "pyspark-client")):
+            return "pyspark"
+    # What PYTHONPATH leads to is not looked at.
+    elsewhere = "PYTHONPATH" in config.env
+    return "connect" if connect and lacking_of_connect(facts) and not elsewhere else None
+
+
+def _why_unfit(config: KernelConfig, facts: Facts) -> FieldError | None:
+    """Say why an environment's PySpark does not suit a kernel's master, or return `None`."""
+    lack = _lack(config, facts)
+    if lack == "driver":
+        return FieldError(
+            "master",
+            f"{quoted(config.master)} needs a driver, and {shown(facts.path)} has pyspark-client "
+            f"{facts.packages['pyspark-client']}, which is for Spark Connect only. Write a master "
+            "such as sc://host:15002, choose an environment with pyspark, or give a Spark home.",
+        )
+    if lack == "pyspark":
+        connect = isinstance(parse_master(config.master), Connect)
+        remedy = how_to_install(facts, "pyspark-client" if connect else "pyspark")
+        return FieldError(
+            "environment", f"{facts.path} has no pyspark. {remedy}, or give a Spark home."
+        )
+    if lack == "connect":
+        missing = lacking_of_connect(facts)
+        return FieldError(
+            "environment",
+            f"{shown(facts.path)} has no {', '.join(missing)}, which Spark Connect needs beside "
+            f"PySpark. {how_to_install(facts, ' '.join(missing))}.",
+        )
+    return None
+
+
+def _why_no_roots(config: KernelConfig) -> FieldError | None:
+    """Say that the certificates that a Spark Connect server is held against are not there."""
+    file = config.env.get(ROOTS_VARIABLE)
+    filled_in = file is not None and ROOTS_VARIABLE in config.per_user
+    if file is None or filled_in or (os.path.isabs(file) and is_file(file)):
+        return None
+    return FieldError(
+        "env",
+        f"{ROOTS_VARIABLE} is {quoted(file)}, and there is no such file. Write the path, from the "
+        "root, of the file with the certificates that are trusted.",
+    )
 
 
 def _why_no_python(environment: str) -> str:

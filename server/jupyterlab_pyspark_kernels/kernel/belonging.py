@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from .connect import with_parameter
+
 KERNEL_ID = "spark.pysparkKernels.kernelId"
 """Everywhere: Spark's UI shows it among the application's settings."""
 
@@ -49,11 +51,5 @@ def mark(kernel_id: str, system: Any) -> None:
 
 def named_agent(remote: str, kernel_id: str) -> str:
     """Let a Spark Connect server see which kernel a session belongs to, unless a person says."""
-    known = _LABEL_VALUE.fullmatch(kernel_id) and "user_agent=" not in remote
-    return with_parameter(remote, f"user_agent={TAG}:{kernel_id}") if known else remote
-
-
-def with_parameter(remote: str, parameter: str) -> str:
-    """Give the URL of a Spark Connect server with one more parameter."""
-    bare = remote.rstrip(";/")
-    return f"{bare}{';' if ';' in bare else '/;'}{parameter}"
+    known = _LABEL_VALUE.fullmatch(kernel_id)
+    return with_parameter(remote, "user_agent", f"{TAG}:{kernel_id}") if known else remote

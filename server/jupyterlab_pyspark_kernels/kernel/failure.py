@@ -68,6 +68,9 @@ def describe(error: Exception, log: str) -> str:
     java_exception = getattr(error, "java_exception", None)
     if java_exception is not None:
         return _sentence(str(java_exception.toString()))
+    said = re.search(r'status = StatusCode\.(\w+)\s+details = "(.*)"', str(error))
+    if said is not None:
+        return _sentence(f"The Spark Connect server said {said[1]}: {said[2]}")
     telling = [line for line in log.splitlines() if re.search(r"Exception|[Ee]rror", line)]
     if type(error).__name__ == "PySparkRuntimeError" and telling:
         return _sentence(f"Spark's JVM ended before it was ready: {telling[0].strip()}")

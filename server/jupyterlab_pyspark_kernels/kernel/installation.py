@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import List
 
 from .failure import SparkStartError
+from .options import SubmitOptions
 
 
 def choose() -> None:
@@ -24,11 +25,11 @@ def choose() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(paths + ([inherited] if inherited else []))
 
 
-def check_pyspark() -> None:
-    """Make sure that there is a PySpark.
+def check_pyspark(options: SubmitOptions) -> None:
+    """Make sure that there is a PySpark, and that it can speak to the kernel's master.
 
     Raises:
-        SparkStartError: when there is none.
+        SparkStartError: when there is none, or it cannot.
     """
     home = os.environ.get("SPARK_HOME")
     if home and not python_of(Path(home)):
@@ -36,14 +37,19 @@ def check_pyspark() -> None:
             f"SPARK_HOME is {home}, which holds no Spark with Python. "
             "Set it to the directory that has bin, jars and python."
         )
+    # Only now, as the notebook's first cells need none of it.
+    from .connect import check_packages
+
     try:
         # Which imports py4j.
         import pyspark  # noqa: F401
     except ImportError as error:
+        package = "pyspark-client" if options.remote else "pyspark"
         raise SparkStartError(
             f"{sys.executable} has no {error.name}. "
-            f"Install it with: {sys.executable} -m pip install pyspark"
+            f"Install it with: {sys.executable} -m pip install {package}"
         ) from error
+    check_packages(bool(options.remote), options.master, sys.executable)
 
 
 def python_of(home: Path) -> List[str]:

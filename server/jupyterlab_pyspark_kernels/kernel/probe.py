@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
+from .connect import DEFAULT_PORT, HTTP2_PREFACE
 from .failure import SparkStartError
 from .options import without_token
 
@@ -15,7 +16,6 @@ _PROBE_SECONDS = 3
 _SILENCE_SECONDS = 8
 """Longer than a master that lives is busy with something else."""
 _SILENT = "silence"
-_CONNECT_PORT = 15002
 
 
 def probe(master: str) -> None:
@@ -32,10 +32,10 @@ def probe(master: str) -> None:
         what, question = "Spark master", _FILE_REQUEST
     elif master.startswith("sc://"):
         parts = [urlsplit(master.partition(";")[0])]
-        what, question = "Spark Connect server", _HTTP2_PREFACE
+        what, question = "Spark Connect server", HTTP2_PREFACE
     else:
         return
-    addresses = [(part.hostname or "", part.port or _CONNECT_PORT) for part in parts]
+    addresses = [(part.hostname or "", part.port or DEFAULT_PORT) for part in parts]
     ask(what, without_token(master), addresses, question)
 
 
@@ -102,6 +102,3 @@ def _file_request(name: bytes) -> bytes:
 
 _FILE_REQUEST = _file_request(b"/files/pyspark-kernels-asks-whether-you-are-there")
 """A master has no such file, and says so; one that wants authentication closes the connection."""
-
-_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""How gRPC begins, with empty settings; a server answers with its own, or ends what is not TLS."""

@@ -49,7 +49,8 @@ FACTS: Mapping[str, str] = {
 """What may be known besides, as text, and what is said when it is not known.
 
 `lacks` has a line for each thing that the kernel names and that is not on this machine: `python`,
-`ipykernel`, `pyspark`, `spark_home`, `archive`; and `no-ticket` or `expired-ticket`.
+`ipykernel`, `pyspark`, `driver`, `connect`, `spark_home`, `archive`; and `no-ticket` or
+`expired-ticket`.
 """
 
 RULES_VARIABLE = "PYSPARK_KERNELS_RULES"

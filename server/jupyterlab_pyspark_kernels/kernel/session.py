@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from datetime import datetime, timezone
 from typing import Any, Dict, Optional
 
-from .belonging import mark, named_agent, with_parameter
+from .belonging import mark, named_agent
+from .connect import TOKEN_VARIABLE, check_answer, check_channel, with_parameter
+from .facts import user_facts
 from .failure import SparkStartError
 from .jvm import dismissed, reap, stop
 from .launch import Launch
@@ -22,9 +25,9 @@ _WATCHED_STAGES = ("connecting", "executors", "ready", "stopped", "returning")
 """Where whoever watches Spark may say more; the others were told by somebody who knows why."""
 _DRIVER_MEMORY = "1g"
 """Spark's own default."""
-_CONNECT_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
-"""The variable that PySpark takes the token of Spark Connect from, since 4.0."""
-_CONNECT_TOKEN_SINCE = 4
+_RELEASE_VARIABLE = "SPARK_CONNECT_RELEASE_SESSION_ON_EXIT"
+_TOKEN_VARIABLE_SINCE = 4
+"""The PySpark that takes the token of Spark Connect from its variable."""
 
 
 def start(launch: Launch, secrets: Secrets, status: Status) -> Dict[str, Any]:
@@ -72,11 +75,18 @@ def connect(options: SubmitOptions, secrets: Secrets, status: Status) -> Dict[st
     from pyspark import __version__
     from pyspark.sql import SparkSession
 
-    remote = options.remote
-    token = secrets.variables.get(_CONNECT_VARIABLE)
-    if token is not None and int(__version__.partition(".")[0]) < _CONNECT_TOKEN_SINCE:
-        remote = with_parameter(str(remote), f"token={token}")
-    builder = SparkSession.builder.remote(named_agent(str(remote), status["kernel_id"]))
+    remote = str(options.remote)
+    token = os.environ.get(TOKEN_VARIABLE)
+    if token is not None and int(__version__.partition(".")[0]) < _TOKEN_VARIABLE_SINCE:
+        # It speaks TLS with a token to this very machine as well.
+        remote = with_parameter(with_parameter(remote, "use_ssl", "true"), "token", token)
+    check_channel(remote, os.environ)
+    check_answer(remote)
+    facts = user_facts(os.environ)
+    remote = with_parameter(remote, "user_id", facts.get("hub_user", facts["user"]))
+    # Otherwise the server keeps what a notebook had for an hour after its end.
+    os.environ.setdefault(_RELEASE_VARIABLE, "true")
+    builder = SparkSession.builder.remote(named_agent(remote, status["kernel_id"]))
     for key, value in {**options.conf, **secrets.settings}.items():
         # Everything else was settled when the server started.
         if key.startswith("spark.sql."):

@@ -119,7 +119,7 @@ class SparkStart:
             self.status.update(master=without_token(options.master))
             secrets = find_secrets(os.environ)
             os.environ.update(secrets.variables)
-            check_pyspark()
+            check_pyspark(options)
             probe(options.master)
             if options.remote:
                 objects = session.connect(options, secrets, self.status)
