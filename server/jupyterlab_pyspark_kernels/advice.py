@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from types import MappingProxyType
 
 from .catalogue import Catalogue, why_not_taken
-from .clusters import Connect, Local, Standalone, parse_master
+from .clusters import Connect, Kubernetes, Local, Standalone, parse_master
 from .config import KernelConfig
 from .errors import FieldError, quoted
 from .identity import on_labels
@@ -17,16 +18,24 @@ _EXECUTOR_FIELDS = ("executor_memory", "executor_cores", "executor_instances")
 _MOST_REMARKS = 20
 """On settings: nobody reads more, and to find what is like a key takes a while."""
 
+_IMAGES = ("spark.kubernetes.container.image", "spark.kubernetes.executor.container.image")
+"""Of which Spark on Kubernetes needs one."""
+
 _FOREIGN = re.compile(r"spark\.(?:jars(?:\.packages)?|plugins|(?:driver|executor)\.extraClassPath)")
 """Settings that bring code which is not Spark's, and may read settings of its own."""
 
 
-def advise(config: KernelConfig, catalogue: Catalogue | None = None) -> list[FieldError]:
+def advise(
+    config: KernelConfig,
+    catalogue: Catalogue | None = None,
+    defaults: Mapping[str, str] = MappingProxyType({}),
+) -> list[FieldError]:
     """Say what a colleague who knows Spark would say of this kernel.
 
     Args:
         config: the kernel.
         catalogue: the settings that its Spark knows; `None` when it was not asked yet.
+        defaults: what its spark-defaults.conf says.
 
     Returns:
         the field each remark belongs to, and the remark in a sentence.
@@ -35,6 +44,7 @@ def advise(config: KernelConfig, catalogue: Catalogue | None = None) -> list[Fie
     known = [] if catalogue is None else on_settings(config.conf, catalogue)
     return [
         *_on_the_master(config),
+        *_on_the_image({**defaults, **config.conf}, config.master),
         *on_labels(config),
         *(FieldError("conf", message) for message in known),
     ]
@@ -70,6 +80,15 @@ def _on_the_master(config: KernelConfig) -> Iterator[FieldError]:
             "cores_max",
             "Without a limit this kernel takes every free core of the cluster, and the next "
             "notebook waits. Set how many it may take.",
+        )
+
+
+def _on_the_image(settings: Mapping[str, str], master: str) -> Iterator[FieldError]:
+    if isinstance(parse_master(master), Kubernetes) and not any(map(settings.get, _IMAGES)):
+        yield FieldError(
+            "conf",
+            f"Executors on Kubernetes need an image that has this Spark, and a Python like that of "
+            f"the notebook. Set {_IMAGES[0]}.",
         )
 
 

@@ -67,12 +67,16 @@ class Questions(Kernels):
         """
         config, place = self._checked(data, _own_address(data) if editing else None)
         spec = render(config, user_name(os.getuid()), foreseen(config, place))
+        defaults = site_settings(config, os.environ)
         return Preview(
             name=config.name,
             directory=str(place.kernels / config.name),
             kernel_json=spec,
             advice=_remarks(
-                [*on_ticket(config, os.environ), *advise(config, self._catalogue(config))]
+                [
+                    *on_ticket(config, os.environ),
+                    *advise(config, self._catalogue(config), defaults),
+                ]
             ),
         )
 

@@ -15,6 +15,7 @@ from .failure import SparkStartError
 from .jvm import dismissed, reap, stop
 from .launch import Launch
 from .options import SubmitOptions, is_local
+from .pod import tell_pod
 from .receipt import Meter
 from .secrets import Secrets, hand_over
 from .status import NO_EXECUTORS, Status
@@ -48,6 +49,7 @@ def start(launch: Launch, secrets: Secrets, status: Status) -> Dict[str, Any]:
         atexit.register(stop, gateway.proc)
         hand_over(secrets, gateway.jvm)
         mark(status["kernel_id"], gateway.jvm.java.lang.System)
+        tell_pod(os.environ, gateway.jvm.java.lang.System)
         SparkContext._ensure_initialized(gateway=gateway)
     status.update(stage="connecting", jvm=gateway.proc.pid)
     spark = SparkSession.builder.getOrCreate()
