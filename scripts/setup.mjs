@@ -172,7 +172,7 @@ function buildExtension() {
       say('Installing the extension');
       // Through the link of an earlier time, pip would write into what was built.
       rmSync(LINK, { force: true, recursive: true });
-      pip(LAB, '--editable', `${ROOT}[dev,test]`);
+      pip(LAB, '--editable', `${ROOT}[dev,docs,test]`);
       // An editable install copies the built extension; a link shows later builds as well.
       run(
         lab('jupyter-builder'),

@@ -75,11 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     """
     given, settings = _split_settings(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(given)
+    options = parser().parse_args(given)
     if settings and not hasattr(options, "conf"):
-        _parser().error(
-            f"--{next(iter(settings))} belongs to create, edit, import and cluster only"
-        )
+        parser().error(f"--{next(iter(settings))} belongs to create, edit, import and cluster only")
     options.settings = settings
     try:
         options.run(_service(options), options)
@@ -113,7 +111,8 @@ def _split_settings(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]
 # --- what can be said --------------------------------------------------------------------------
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Give the parser of all commands, which the reference is made from as well."""
     parser = argparse.ArgumentParser(
         prog="jupyter pyspark-kernels",
         description="Create and manage PySpark kernels.",

@@ -241,14 +241,15 @@ def why_no_hub() -> str | None:
     """Say why this machine cannot have one."""
     if missing := [program for program in PROGRAMS if shutil.which(program, path=PATH) is None]:
         return f"JupyterHub's users cannot be made without {', '.join(missing)}"
-    tried = subprocess.run([*_namespaces(), "true"], capture_output=True, text=True, check=False)
+    tried = subprocess.run([*namespaces(), "true"], capture_output=True, text=True, check=False)
     if tried.returncode == 0:
         return None
     asked = "" if os.geteuid() == 0 else ", for which who is not root needs newuidmap and subuids"
     return f"JupyterHub's users need namespaces of their own{asked}: {tried.stderr.strip()}"
 
 
-def _namespaces() -> list[str]:
+def namespaces() -> list[str]:
+    """Give the command that lets another see namespaces of its own."""
     return [*_NAMESPACES, *(() if os.geteuid() == 0 else _OF_A_USER)]
 
 
@@ -288,7 +289,7 @@ def hub_folder() -> Iterator[Path]:
         yield folder
     finally:
         # Much in it belongs to the users of the room, wherever their ids were lent from.
-        subprocess.run([*_namespaces(), "rm", "--recursive", str(folder)], check=True)
+        subprocess.run([*namespaces(), "rm", "--recursive", str(folder)], check=True)
 
 
 @contextmanager
@@ -324,7 +325,7 @@ def in_a_room(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
-                *(*_namespaces(), sys.executable, str(ROOT / "server/tests/hub_room.py")),
+                *(*namespaces(), sys.executable, str(ROOT / "server/tests/hub_room.py")),
                 str(_write(private / "plan.json", told)),
             ],
             stdin=subprocess.DEVNULL,

@@ -1,7 +1,4 @@
-import { resolve } from 'path';
-import { expect, expectAccessible, test, WORKSPACE } from './fixtures';
-
-const PICTURE = resolve(__dirname, '../../docs/images/dialog.png');
+import { expect, expectAccessible, test } from './fixtures';
 
 for (const theme of ['light', 'dark'] as const) {
   test(`nobody is shut out of the dialog (${theme})`, async ({
@@ -29,34 +26,6 @@ for (const theme of ['light', 'dark'] as const) {
     });
   });
 }
-
-test('the picture in the README', async ({ page, dialog }) => {
-  // The paths of the machine that takes the picture mean nothing to a reader.
-  await page.route('**/jupyterlab-pyspark-kernels/**', async route => {
-    const data = route.request().postData();
-    const response = await route.fetch({
-      postData: data?.replaceAll('/home/ada', WORKSPACE)
-    });
-    const text = await response.text();
-    await route.fulfill({
-      response,
-      body: text
-        .replaceAll(WORKSPACE, '/home/ada')
-        .replaceAll(
-          /"[^"]*\/data\/kernels/g,
-          '"/home/ada/.local/share/jupyter/kernels'
-        )
-    });
-  });
-  await dialog.open();
-  await dialog.field('Name').fill('My Spark');
-  await dialog.field('Executor memory').fill('4g');
-  await expect(dialog.around('executor_memory')).toContainText('Hint:');
-  await dialog.field('Executor memory').fill('');
-  await expect(dialog.around('executor_memory')).not.toContainText('Hint:');
-  await dialog.field('Name').focus();
-  await page.screenshot({ path: PICTURE });
-});
 
 test('the server says what is wrong while a person types, at the field', async ({
   dialog
