@@ -2,13 +2,12 @@
 
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { findChromium, REPORTS } from './chromium.mjs';
 import { CLOUD_INIT, unpackCloudInit } from './cloudinit.mjs';
 import { CONNECT, findNginx, installConnect } from './connect.mjs';
 import { HADOOP, installHadoop } from './hadoop.mjs';
 import { lab, labEnvironment, PYSPARK, setup } from './setup.mjs';
-import { attempt, DEV, Failure, main, run, say, which } from './tools.mjs';
-
-const REPORTS = join(DEV, 'reports');
+import { attempt, Failure, main, say } from './tools.mjs';
 
 /** Every step: what it is, what it runs, and the report that counts its tests. */
 const STEPS = [
@@ -68,30 +67,6 @@ function report(name) {
     );
   }
   return JSON.parse(readFileSync(path, 'utf8'));
-}
-
-/** The system's Chromium; on Debian as root it is installed. */
-function findChromium() {
-  const names = ['chromium', 'chromium-browser', 'google-chrome'];
-  const found = process.env.CHROMIUM ?? which(...names);
-  if (found) {
-    return found;
-  }
-  if (process.getuid?.() !== 0 || !which('apt-get')) {
-    throw new Failure(
-      'There is no Chromium. Install it, or name it in CHROMIUM.'
-    );
-  }
-  say('Installing Chromium');
-  run('apt-get', ['update', '--quiet']);
-  run(
-    'apt-get',
-    ['install', '--yes', '--quiet', '--no-install-recommends', 'chromium'],
-    {
-      DEBIAN_FRONTEND: 'noninteractive'
-    }
-  );
-  return which(...names);
 }
 
 await main(() => {

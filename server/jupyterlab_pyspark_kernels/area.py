@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import stat
 import time
 from collections.abc import Container, Iterator, Mapping
@@ -162,10 +161,17 @@ def forget(area: Area, entry: str) -> None:
 
 def remove(base: int, name: str) -> None:
     """Remove a directory with all in it, or a file, or a link but not what it points to."""
-    if stat.S_ISDIR(os.stat(name, dir_fd=base, follow_symlinks=False).st_mode):
-        shutil.rmtree(name, dir_fd=base)
-    else:
+    if not stat.S_ISDIR(os.stat(name, dir_fd=base, follow_symlinks=False).st_mode):
         os.unlink(name, dir_fd=base)
+        return
+    # From Python 3.11 on, shutil.rmtree would do.
+    directory = os.open(name, DIRECTORY, dir_fd=base)
+    try:
+        for each in os.listdir(directory):
+            remove(directory, each)
+    finally:
+        os.close(directory)
+    os.rmdir(name, dir_fd=base)
 
 
 def stage(staging: int, name: str, files: Files) -> None:

@@ -110,6 +110,11 @@ def form_ui() -> Schema:
 
 def settings_schema() -> Schema:
     """Give JupyterLab's settings schema: menu entries, and a default for each field of the form."""
+    # Jupyter Notebook's list of files has no launcher and no Kernel menu.
+    new = {
+        "id": "jp-mainmenu-file-new",
+        "items": [{"command": "pyspark-kernels:create", "rank": 100}],
+    }
     properties = {
         name: {key: value for key, value in schema.items() if key not in _OF_THE_FORM}
         for name, schema in config_schema()["properties"].items()
@@ -127,7 +132,8 @@ def settings_schema() -> Schema:
                         {"command": "pyspark-kernels:create", "rank": 20},
                         {"command": "pyspark-kernels:manager", "rank": 20},
                     ],
-                }
+                },
+                {"id": "jp-mainmenu-file", "items": [{"type": "submenu", "submenu": new}]},
             ]
         },
         "title": "PySpark Kernels",

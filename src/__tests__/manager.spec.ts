@@ -3,6 +3,7 @@ import { Notification } from '@jupyterlab/apputils';
 import { ServerConnection } from '@jupyterlab/services';
 import { nullTranslator } from '@jupyterlab/translation';
 import { CommandRegistry } from '@lumino/commands';
+import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 import { fireEvent, screen, waitFor, within } from '@testing-library/dom';
 import rulebook from '../../server/jupyterlab_pyspark_kernels/kernel/rules.json';
@@ -114,6 +115,7 @@ beforeEach(() => {
     shell: {
       add: (widget: Widget) => Widget.attach(widget, document.body),
       activateById: jest.fn(),
+      layoutModified: new Signal({}),
       widgets: () => [][Symbol.iterator]()
     },
     serviceManager: {

@@ -8,6 +8,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Api, type KernelAddress } from '../api';
 import { orExplain } from '../explain';
 import { sparkIcon } from '../icon';
+import { showPage } from '../page';
 import * as dialogs from './dialogs';
 import { type IManagerServices, ManagerModel } from './model';
 import { ManagerView } from './panel';
@@ -33,9 +34,8 @@ export function showPanel(
   const panel = tracker.currentWidget ?? createPanel(app, trans);
   if (!tracker.has(panel)) {
     void tracker.add(panel);
-    app.shell.add(panel, 'main');
   }
-  app.shell.activateById(panel.id);
+  showPage(app.shell, panel);
   return panel;
 }
 

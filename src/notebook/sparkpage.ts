@@ -21,6 +21,7 @@ import { createElement } from 'react';
 import '../../style/sparkui.css';
 import type { Api } from '../api';
 import { sparkIcon } from '../icon';
+import { hasTabs } from '../page';
 
 /**
  * What Spark's pages are let do: their scripts are of this server, and they ask before they kill.
@@ -42,7 +43,8 @@ export interface IRunningKernel {
 }
 
 /**
- * Show the Spark UI of a kernel: in the tab that is there, or where YARN shows it.
+ * Show the Spark UI of a kernel: in the tab that is there, or where YARN shows it. Jupyter Notebook has
+ * no tabs but the browser's.
  *
  * @returns the tab; null when it is elsewhere.
  */
@@ -54,8 +56,8 @@ export async function showSparkUi(
 ): Promise<Widget | null> {
   // The server knows whether there is one, and refuses with the reason.
   const { url, tracking } = await api.sparkUi(kernel.id);
-  if (url === null) {
-    openElsewhere(tracking ?? '');
+  if (url === null || !hasTabs(shell)) {
+    openElsewhere(url ?? tracking ?? '');
     return null;
   }
   const id = `jp-pyspark-kernels-ui-${kernel.id}`;

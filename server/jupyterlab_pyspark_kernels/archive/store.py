@@ -14,7 +14,6 @@ import errno
 import math
 import os
 import re
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Set
@@ -24,6 +23,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from ..area import remove
 from ..errors import Busy, DiskFull, KernelError, NotAllowed, StorageFailed
 from ..progress import Cancelled
 from .model import Archive, Record
@@ -147,10 +147,7 @@ def _acquire(
 
 def _clear(store: int) -> None:
     with suppress(FileNotFoundError):
-        if stat.S_ISDIR(os.stat(_STAGING, dir_fd=store, follow_symlinks=False).st_mode):
-            shutil.rmtree(_STAGING, dir_fd=store)
-        else:
-            os.unlink(_STAGING, dir_fd=store)
+        remove(store, _STAGING)
 
 
 def _sweep(store: int) -> None:

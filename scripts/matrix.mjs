@@ -1,0 +1,171 @@
+// npm run test:matrix: every PySpark, every Python, and the oldest and newest that a server runs with.
+// What follows `--` goes to pytest: npm run test:matrix -- -k spark-3.5
+
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { lab, labEnvironment, PYSPARK, setup } from './setup.mjs';
+import { attempt, DEV, main, once, ROOT, run, say } from './tools.mjs';
+import { findChromium, REPORTS } from './chromium.mjs';
+
+/** The environments. docs/compatibility.md says the same for people. */
+const MATRIX = join(DEV, 'matrix');
+
+/** Each PySpark once, and each Python; both ipykernels. */
+const SPARKS = [
+  { spark: '3.5', python: '3.10', ipykernel: '<7' },
+  { spark: '4.0', python: '3.11', ipykernel: '>=7' },
+  { spark: '4.1', python: '3.12', ipykernel: '<7' },
+  { spark: '4.2', python: '3.13', ipykernel: '>=7' },
+  { spark: '4.3', python: '3.13', ipykernel: '>=7' }
+];
+
+/** The two ends of what a server runs with. */
+const SERVERS = [
+  {
+    name: 'oldest',
+    python: '3.10',
+    resolution: 'lowest-direct',
+    lab: ['jupyterlab==4.0.0']
+  },
+  {
+    name: 'newest',
+    python: '3.13',
+    resolution: 'highest',
+    lab: ['jupyterlab', 'notebook>=7']
+  }
+];
+
+/** What the tests need that run inside of these. */
+const TESTING = [
+  'pytest',
+  'pytest-jupyter[server]',
+  'hypothesis',
+  'jsonschema',
+  'psutil'
+];
+
+const DIST = join(MATRIX, 'dist');
+const DECLARED = join(ROOT, 'pyproject.toml');
+
+function uv(...args) {
+  run(lab('uv'), ['--quiet', ...args], environmentOfUv());
+}
+
+/** pyenv's shims are no Pythons, but what they stand for is. */
+function environmentOfUv() {
+  const versions = join(
+    process.env.PYENV_ROOT ?? join(homedir(), '.pyenv'),
+    'versions'
+  );
+  const found = existsSync(versions) ? readdirSync(versions) : [];
+  const folders = found.map(name => join(versions, name, 'bin'));
+  return {
+    ...labEnvironment(),
+    PATH: [...folders, process.env.PATH].join(delimiter)
+  };
+}
+
+function makeEnvironment(path, python, ...packages) {
+  rmSync(path, { force: true, recursive: true });
+  uv('venv', '--python', python, path);
+  uv('pip', 'install', '--python', join(path, 'bin', 'python'), ...packages);
+}
+
+/** Make an environment for kernels: its stamp is what it is made of. */
+function installSpark({ spark, python, ipykernel }) {
+  const packages = [`pyspark~=${spark}.0`, `ipykernel${ipykernel}`];
+  const path = join(MATRIX, `spark-${spark}`);
+  once(
+    `matrix-spark-${spark}`,
+    [python, ...packages],
+    [join(path, 'bin', 'python')],
+    () => {
+      say(`Installing PySpark ${spark} for Python ${python} (800 MB)`);
+      makeEnvironment(path, python, ...packages);
+    }
+  );
+}
+
+/** Make an environment of a server, with what people install. */
+function installServer({ name, python, resolution, lab: programs }, wheel) {
+  const path = join(MATRIX, `server-${name}`);
+  const inputs = [DECLARED, wheel, python, ...programs, ...TESTING];
+  once(
+    `matrix-server-${name}`,
+    inputs,
+    [join(path, 'bin', 'jupyter-lab')],
+    () => {
+      say(`Installing a server with the ${name} packages for Python ${python}`);
+      const pins = join(MATRIX, `${name}.txt`);
+      // Of what is declared, and not of what that needs in turn.
+      const declared = [
+        '--resolution',
+        resolution,
+        '--python',
+        python,
+        '--output-file',
+        pins
+      ];
+      uv(
+        'pip',
+        'compile',
+        DECLARED,
+        '--no-annotate',
+        '--no-header',
+        ...declared
+      );
+      makeEnvironment(
+        path,
+        python,
+        '--constraints',
+        pins,
+        wheel,
+        ...programs,
+        ...TESTING
+      );
+    }
+  );
+}
+
+/** Build what people install; it is the same to the byte while its sources are. */
+function buildWheel() {
+  say('Building what people install');
+  rmSync(DIST, { force: true, recursive: true });
+  run(
+    lab('python'),
+    ['-m', 'build', '--wheel', '--outdir', DIST, ROOT],
+    labEnvironment()
+  );
+  return join(
+    DIST,
+    readdirSync(DIST).find(name => name.endsWith('.whl'))
+  );
+}
+
+await main(() => {
+  setup();
+  mkdirSync(MATRIX, { recursive: true });
+  const wheel = buildWheel();
+  SPARKS.forEach(installSpark);
+  SERVERS.forEach(server => installServer(server, wheel));
+  const environment = {
+    ...labEnvironment(),
+    CHROMIUM: findChromium(),
+    PYSPARK_KERNELS_REPORTS: REPORTS,
+    PYSPARK_KERNELS_TEST_ENVIRONMENT: PYSPARK,
+    PYSPARK_KERNELS_TEST_MATRIX: MATRIX
+  };
+  mkdirSync(REPORTS, { recursive: true });
+  const given = process.argv.slice(2);
+  say('Kernels and servers');
+  const tests = ['server/tests/test_matrix.py', '--durations=0', ...given];
+  const server = attempt(lab('pytest'), tests, environment);
+  say('JupyterLab and Jupyter Notebook in the browser');
+  const browser = attempt(
+    lab('jlpm'),
+    ['test:galata', 'labs.spec.ts'],
+    environment
+  );
+  return server || browser;
+});
