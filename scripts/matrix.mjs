@@ -15,7 +15,7 @@ const MATRIX = join(DEV, 'matrix');
 const SPARKS = [
   { spark: '3.5', python: '3.10', ipykernel: '<7' },
   { spark: '4.0', python: '3.11', ipykernel: '>=7' },
-  { spark: '4.1', python: '3.12', ipykernel: '<7' },
+  { spark: '4.1', python: '3.12', ipykernel: '>=7' },
   { spark: '4.2', python: '3.13', ipykernel: '>=7' },
   { spark: '4.3', python: '3.13', ipykernel: '>=7' }
 ];

@@ -28,17 +28,17 @@ export function hasTabs(shell: Shell): boolean {
 export function showPage(shell: Shell, page: Widget): void {
   const [only] = hasTabs(shell) ? [] : shell.widgets('main');
   if (only instanceof TabPanel) {
-    if (page.parent === null) {
+    if (!page.isAttached) {
       only.addWidget(page);
     }
     only.currentWidget = page;
   } else if (only) {
-    if (page.parent === null) {
+    if (!page.isAttached) {
       shell.add(page, 'right');
     }
     (shell as NotebookShell).expandRight(page.id);
   } else {
-    if (page.parent === null) {
+    if (!page.isAttached) {
       shell.add(page, 'main');
     }
     shell.activateById(page.id);

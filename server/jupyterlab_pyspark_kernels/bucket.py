@@ -117,8 +117,9 @@ class BucketContents(AsyncContentsManager):
 
     def _checked_root(self) -> str:
         protocol, _, rest = self.url.partition("://")
-        bucket, *folders = rest.strip("/").split("/")
-        if protocol not in _PROTOCOLS or any(_is_odd(part) for part in (bucket, *folders)):
+        user = os.environ.get("JUPYTERHUB_USER")
+        parts = [*rest.strip("/").split("/"), *([quote(user, safe="@")] if user else [])]
+        if protocol not in _PROTOCOLS or any(_is_odd(part) for part in parts):
             raise TraitError(
                 f"BucketContents.url is '{self.url}'. Say s3://BUCKET/FOLDER or gs://BUCKET/FOLDER."
             )
@@ -129,8 +130,7 @@ class BucketContents(AsyncContentsManager):
                 "them out, and refer to them as AWS or Google say: by a profile, the machine's "
                 "identity, or GOOGLE_APPLICATION_CREDENTIALS."
             )
-        user = os.environ.get("JUPYTERHUB_USER")
-        return "/".join([bucket, *folders, *([quote(user, safe="@")] if user else [])])
+        return "/".join(parts)
 
     @default("files_handler_params")
     def _files_handler_params(self) -> dict[str, str]:

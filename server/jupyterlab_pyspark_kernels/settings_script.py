@@ -26,6 +26,7 @@ from typing import Any
 # What runs in kernels lies beside the copy of this file that is run.
 from kernel.installation import check_pyspark, choose  # type: ignore[import-not-found]
 from kernel.jvm import stop  # type: ignore[import-not-found]
+from kernel.options import SubmitOptions  # type: ignore[import-not-found]
 
 _CONFIG = "org.apache.spark.internal.config"
 _BUILDER = _CONFIG.replace(".", "/").encode() + b"/ConfigBuilder"
@@ -267,7 +268,7 @@ def pyspark_settings() -> dict[str, str]:
 def main() -> None:
     """Ask the Spark of this process's environment."""
     choose()
-    check_pyspark()
+    check_pyspark(SubmitOptions(""))
     from pyspark.find_spark_home import _find_spark_home
     from pyspark.java_gateway import launch_gateway
 

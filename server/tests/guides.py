@@ -43,6 +43,9 @@ NotebookClient(
 ).execute()
 """
 
+END = "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT"
+"""What a page has started in the background ends with it."""
+
 ROOM = """
 mkdir "$HOME/../etc" "$HOME/../srv"
 cp -a /etc/. "$HOME/../etc"
@@ -155,7 +158,7 @@ class Stage:
         as_root = any("as root" in block.marks for block in found)
         script = self.folder / "page.sh"
         text = "".join(self._said(number, block) for number, block in enumerate(found))
-        script.write_text(f"set -euo pipefail\n{ROOM if as_root else ''}\n{text}")
+        script.write_text(f"set -euo pipefail\n{END}\n{ROOM if as_root else ''}\n{text}")
         told = subprocess.run(
             [*(namespaces() if as_root else ()), "bash", script],
             cwd=work,

@@ -196,12 +196,13 @@ class ApiServer:
 
     Attributes:
         url: where it listens.
+        client: of the administrator.
 
     """
 
     def __init__(self, url: str, certificate: Path) -> None:
         self.url = url
-        self._client = httpx.Client(
+        self.client = httpx.Client(
             base_url=url,
             verify=ssl.create_default_context(cafile=certificate),
             headers={"Authorization": f"Bearer {_ADMINISTRATOR}"},
@@ -211,7 +212,7 @@ class ApiServer:
     def is_ready(self) -> bool:
         """Tell whether it has started."""
         with suppress(httpx.TransportError):
-            return bool(self._client.get("/readyz").is_success)
+            return bool(self.client.get("/readyz").is_success)
         return False
 
     def make(self, thing: Thing) -> Thing:
@@ -235,12 +236,12 @@ class ApiServer:
         metadata = pod["metadata"]
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
         patch = "application/merge-patch+json"
-        answer = self._client.patch(path, json={"status": status}, headers={"Content-Type": patch})
+        answer = self.client.patch(path, json={"status": status}, headers={"Content-Type": patch})
         assert answer.status_code in (200, 404), answer.text
 
     def call(self, method: str, path: str, body: Thing | None = None) -> Thing:
         """Ask something that has to succeed."""
-        answer = self._client.request(method, f"/{path}", json=body)
+        answer = self.client.request(method, f"/{path}", json=body)
         assert answer.is_success, answer.text
         content: Thing = answer.json()
         return content
@@ -291,6 +292,7 @@ def api_server(program: str, folder: Path, certificate: Path) -> Iterator[ApiSer
         wait_until(answers)
         yield api
     finally:
+        api.client.close()
         process.terminate()
         try:
             process.wait(60)

@@ -259,7 +259,6 @@ WRONG: list[tuple[str, str, object, int, str]] = [
     ("PUT", "x.txt", {"type": "file", "format": "base64", "content": "ü"}, 400, "not base64"),
     ("PUT", "x.txt", {"type": "file", "format": "text", "chunk": 2, "content": ""}, 400, "first"),
     ("PUT", "plain.txt", {"type": "file", "format": "text"}, 400, "no content for plain.txt"),
-    ("PUT", "x.txt", {"type": "link", "content": ""}, 400, "'link' is no type"),
     ("PUT", "plain.txt", {"type": "directory"}, 409, "already of another type"),
     ("PATCH", "no.txt", {"path": "yes.txt"}, 404, "There is no no.txt"),
     ("PATCH", "plain.txt", {"path": "../out.txt"}, 400, "Cannot rename"),

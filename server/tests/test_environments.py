@@ -190,11 +190,13 @@ def test_the_versions_of_every_package_are_read_however_it_was_installed(
     packages = environment / "lib" / "python3.12" / "site-packages"
     (packages / "pyspark-3.5.0-py3.10.egg-info").mkdir()
     (packages / "py4j-0.10.9.9-py3.10.egg-info").touch()
-    for other in ("pyspark_client-4.0.0.dist-info", "pandas-\udcff.dist-info", "~ip-1.dist-info"):
+    (packages / "pyspark_client-4.0.0.dist-info").mkdir()
+    for other in ("pyspark_extra-4.0.0.dist-info", "pandas-\udcff.dist-info", "~ip-1.dist-info"):
         (packages / other).mkdir()
     assert inspect(environment).packages == {
         "ipykernel": "7.4.0",
         "pyspark": "3.5.0",
+        "pyspark-client": "4.0.0",
         "py4j": "0.10.9.9",
         "pandas": "3.0.0rc1",
         "pyarrow": "22.0.0",

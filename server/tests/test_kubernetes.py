@@ -89,6 +89,8 @@ class Cluster:
             "spark.kubernetes.authenticate.caCertFile": str(self.certificate),
             "spark.kubernetes.authenticate.oauthTokenFile": str(self.token),
             "spark.driver.extraJavaOptions": SHORT_LIVED,
+            # Spark waits for executors before it says that it is there, and the recorder has none.
+            "spark.scheduler.maxRegisteredResourcesWaitingTime": "1s",
         }
 
 
@@ -340,18 +342,27 @@ def coming_in(server: ApiServer, certificate: Path, folder: Path, token: str) ->
     return Cluster(server.url, certificate, folder / "token")
 
 
+@contextmanager
+def notebook_of_the_hub(
+    server: ApiServer, certificate: Path, environment: Path, folder: Path
+) -> Iterator[RunningKernel]:
+    """Run a kernel of the guide's template on the real API, with a node."""
+    token = server.token(HUB, SINGLEUSER["serviceAccountName"])
+    cluster = coming_in(server, certificate, folder, token)
+    kernels, told = set_up(folder, environment, cluster)
+    (folder / "runtime").mkdir()
+    image = {**os.environ, "PYSPARK_ENVIRONMENT": str(environment)}
+    with (
+        node(server, EXECUTORS, FOLDER / "image/entrypoint.sh", image, folder),
+        running(kernels, "notebook", folder / "runtime", told) as kernel,
+    ):
+        yield kernel
+
+
 def test_a_notebook_of_the_hub_works_on_the_real_api(
     server: ApiServer, certificate: Path, pyspark_environment: Path, tmp_path: Path
 ) -> None:
-    token = server.token(HUB, SINGLEUSER["serviceAccountName"])
-    cluster = coming_in(server, certificate, tmp_path, token)
-    kernels, told = set_up(tmp_path, pyspark_environment, cluster)
-    (tmp_path / "runtime").mkdir()
-    image = {**os.environ, "PYSPARK_ENVIRONMENT": str(pyspark_environment)}
-    with (
-        node(server, EXECUTORS, FOLDER / "image/entrypoint.sh", image, tmp_path),
-        running(kernels, "notebook", tmp_path / "runtime", told) as kernel,
-    ):
+    with notebook_of_the_hub(server, certificate, pyspark_environment, tmp_path) as kernel:
         assert kernel.value("spark.range(1000).count()") == "1000"
         assert kernel.value("sc.parallelize(range(1000), 2).map(lambda x: x + 1).sum()") == "500500"
         (pod,) = server.pods(EXECUTORS)

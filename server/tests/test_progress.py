@@ -322,7 +322,7 @@ def test_on_a_connect_server(start: Start, connect_server: str, connect_environm
         notebook = Listener(kernel)
         sleeps = (
             "from pyspark.sql.functions import udf\n"
-            "slow = udf(lambda x: __import__('time').sleep({}) or x, 'long')\n"
+            "slow = udf(lambda x: __import__('time').sleep({}) or x, 'long', useArrow=False)\n"
             "spark.range(0, 6, 1, 6).select(slow('id')).groupBy().count().collect()"
         )
         sleeps = sleeps.replace("groupBy().count()", "distinct()")

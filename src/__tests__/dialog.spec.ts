@@ -389,6 +389,18 @@ describe('the environments', () => {
     ]);
   });
 
+  it('tell the thin client of Spark Connect', async () => {
+    const thin = {
+      ...ENVIRONMENTS.environments[1],
+      packages: { 'pyspark-client': '4.2.0' }
+    };
+    server.answers['GET environments'] = () =>
+      json({ environments: [thin], unanswered: [] });
+    await open();
+    fireEvent.click(input(field));
+    expect((await listed())[0]).toContain('PySpark 4.2.0, Spark Connect only');
+  });
+
   it.each<[string, Environment[], string]>([
     [
       'the first usable one',

@@ -142,11 +142,7 @@ export class Watch {
     const { toolbar } = panel as Widget & { toolbar?: Toolbar };
     if (toolbar) {
       const show: ShowDetails = opener => this._showDetails(panel, opener);
-      const indicator = new SparkIndicator(model, this._trans, show);
-      // Before the kernel's name, or last where the toolbar does not show that.
-      if (!toolbar.insertBefore('kernelName', NAME, indicator)) {
-        toolbar.addItem(NAME, indicator);
-      }
+      addToToolbar(toolbar, new SparkIndicator(model, this._trans, show));
       // Last, and so the first to be folded into “…”: the kernel's name is missed more, and the
       // indicator's details have the same button.
       toolbar.addItem(`${NAME}-ui`, this._uis.add(panel, { context, model }));
@@ -203,6 +199,15 @@ export class Watch {
   private readonly _kernels = new WeakMap<Widget, string>();
   private readonly _item: SparkStatusItem | null = null;
   private _doctor: Promise<Doctor> | null = null;
+}
+
+/**
+ * Put the indicator before the kernel's name, or last where the toolbar does not show that.
+ */
+function addToToolbar(toolbar: Toolbar, indicator: SparkIndicator): void {
+  if (!toolbar.insertBefore('kernelName', NAME, indicator)) {
+    toolbar.addItem(NAME, indicator);
+  }
 }
 
 /**

@@ -10,7 +10,7 @@ import { expect, notification, runCommand, test, WORKSPACE } from './fixtures';
 const KEPT = process.env.PYSPARK_KERNELS_PICTURES;
 // Tasks that wait in the JVM use the time of cores, and little else.
 const SLOW =
-  "spark.range(0, 48, 1, 48).selectExpr(\"java_method('java.lang.Thread', 'sleep', 1000L)\").write.format('noop').mode('overwrite').save()";
+  "spark.range(0, 80, 1, 80).selectExpr(\"java_method('java.lang.Thread', 'sleep', 1000L)\").write.format('noop').mode('overwrite').save()";
 
 /** Take a picture of what stands still. */
 async function picture(
@@ -147,7 +147,7 @@ test('pictures of a notebook', async ({
   });
   await runIn(page, 'My Spark', SLOW);
   const progress = page.locator('.jp-PySparkKernels-progress');
-  await expect(progress).toContainText(/[1-9]\d? of 48 tasks/, {
+  await expect(progress).toContainText(/[1-9]\d? of 80 tasks/, {
     timeout: 120_000
   });
   await progress.locator('[aria-expanded]').click();
@@ -165,7 +165,7 @@ test('pictures of a notebook', async ({
   await page.keyboard.press('Escape');
 
   await page.sidebar.openTab('jp-running-sessions');
-  await page.sidebar.setWidth(340, 'left');
+  await page.sidebar.setWidth(300, 'left');
   await expect(
     page.locator('.jp-PySparkKernels-application', { hasText: 'ready' })
   ).toBeVisible();

@@ -28,6 +28,8 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0
 
 _RELEASE = "/spark.connect.SparkConnectService/ReleaseSession"
 _SECONDS = 8
+_ANSWER_SECONDS = 30
+"""One that has just started, on a machine that is busy, answers late."""
 _FRAME_HEAD, _KIND_AT, _SETTINGS = 9, 3, 4
 """Every frame of HTTP/2 begins with so many bytes, one tells its kind (RFC 9113, 4.1 and 6.5)."""
 
@@ -88,12 +90,14 @@ def check_answer(remote: str) -> None:
     """
     import grpc
 
-    channel = _channel(remote)
+    builder = _builder(remote)
+    channel = builder.toChannel()
     nobodys = str(uuid.uuid4()).encode()
     # Of the request's fields only the first, the session.
     request = bytes([0x0A, len(nobodys)]) + nobodys
     try:
-        channel.unary_unary(_RELEASE)(request, timeout=_SECONDS)
+        ask = channel.unary_unary(_RELEASE)
+        ask(request, timeout=_ANSWER_SECONDS, metadata=builder.metadata())
     except grpc.RpcError as error:
         if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
             raise SparkStartError(
@@ -104,13 +108,13 @@ def check_answer(remote: str) -> None:
         channel.close()
 
 
-def _channel(remote: str) -> Any:
+def _builder(remote: str) -> Any:
     try:
         from pyspark.sql.connect.client.core import DefaultChannelBuilder
     except ImportError:
         # Before PySpark 4.0.
         from pyspark.sql.connect.client.core import ChannelBuilder as DefaultChannelBuilder
-    return DefaultChannelBuilder(remote).toChannel()
+    return DefaultChannelBuilder(remote)
 
 
 def _check_tls(
