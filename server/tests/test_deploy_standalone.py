@@ -14,7 +14,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +333,7 @@ def hub_alone(scripts: Path, root: Path) -> Iterator[None]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield
@@ -340,6 +341,9 @@ def hub_alone(scripts: Path, root: Path) -> Iterator[None]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
+        # A hub that is told to end while it starts leaves its proxy.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_with_a_certificate_the_hub_answers_https_only(
