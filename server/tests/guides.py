@@ -139,17 +139,18 @@ def squeezed(text: str) -> str:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a reader has: a home, an environment with PySpark, and perhaps a cluster."""
+    """What a reader has: a home, environments by their names, and perhaps a cluster."""
 
     folder: Path
-    environment: Path
+    environments: Mapping[str, Path]
     master: str | None
 
     def play(self, page: Path, found: Sequence[Block]) -> None:
         """Run the blocks of a page in order; all have to succeed and to print what they say."""
         home, work = self.folder / "home", self.folder / "work"
         (home / "venvs").mkdir(parents=True)
-        (home / "venvs/spark").symlink_to(self.environment)
+        for name, environment in self.environments.items():
+            (home / "venvs" / name).symlink_to(environment)
         beside = page.parent.is_relative_to(ROOT / "deploy")
         if beside:
             subprocess.run(["cp", "-a", page.parent, work], check=True)

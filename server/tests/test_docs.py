@@ -49,14 +49,19 @@ def of(*languages: str) -> list[Block]:
 
 @pytest.mark.parametrize("page", RUN, ids=named)
 def test_what_a_page_says_works(
-    page: Path, pyspark_environment: Path, tmp_path: Path, request: pytest.FixtureRequest
+    page: Path,
+    pyspark_environment: Path,
+    connect_environment: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     found = [block for block in blocks(page) if block.is_run]
     if any("as root" in block.marks for block in found) and (why := why_no_hub()):
         pytest.skip(why)
     asks = any(MASTER in block.text for block in found)
     master = request.getfixturevalue("spark_cluster").master if asks else None
-    Stage(tmp_path, pyspark_environment, master).play(page, found)
+    environments = {"spark": pyspark_environment, "connect": connect_environment}
+    Stage(tmp_path, environments, master).play(page, found)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=named)
