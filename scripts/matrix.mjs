@@ -1,18 +1,16 @@
-// npm run test:matrix: every PySpark, every Python, and the oldest and newest that a server runs with.
-// What follows `--` goes to pytest: npm run test:matrix -- -k spark-3.5
+// The environments of every PySpark and Python, and the oldest and newest that a server runs with.
 
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { lab, labEnvironment, PYSPARK, setup } from './setup.mjs';
-import { attempt, DEV, main, once, ROOT, run, say } from './tools.mjs';
-import { findChromium, REPORTS } from './chromium.mjs';
+import { lab, labEnvironment } from './setup.mjs';
+import { DEV, once, output, ROOT, run, say } from './tools.mjs';
 
-/** The environments. docs/compatibility.md says the same for people. */
-const MATRIX = join(DEV, 'matrix');
+/** Where they are. docs/compatibility.md says the same for people. */
+export const MATRIX = join(DEV, 'matrix');
 
 /** Each PySpark once, and each Python; both ipykernels. */
-const SPARKS = [
+export const SPARKS = [
   { spark: '3.5', python: '3.10', ipykernel: '<7' },
   { spark: '4.0', python: '3.11', ipykernel: '>=7' },
   { spark: '4.1', python: '3.12', ipykernel: '>=7' },
@@ -143,29 +141,27 @@ function buildWheel() {
   );
 }
 
-await main(() => {
-  setup();
+/** Make the environments of these PySparks, and of both servers. */
+export function installMatrix(sparks) {
   mkdirSync(MATRIX, { recursive: true });
+  sparks.forEach(installSpark);
   const wheel = buildWheel();
-  SPARKS.forEach(installSpark);
   SERVERS.forEach(server => installServer(server, wheel));
-  const environment = {
-    ...labEnvironment(),
-    CHROMIUM: findChromium(),
-    PYSPARK_KERNELS_REPORTS: REPORTS,
-    PYSPARK_KERNELS_TEST_ENVIRONMENT: PYSPARK,
-    PYSPARK_KERNELS_TEST_MATRIX: MATRIX
-  };
-  mkdirSync(REPORTS, { recursive: true });
-  const given = process.argv.slice(2);
-  say('Kernels and servers');
-  const tests = ['server/tests/test_matrix.py', '--durations=0', ...given];
-  const server = attempt(lab('pytest'), tests, environment);
-  say('JupyterLab and Jupyter Notebook in the browser');
-  const browser = attempt(
-    lab('jlpm'),
-    ['test:galata', 'labs.spec.ts'],
-    environment
+}
+
+/** Make the environments of the oldest PySpark and of both servers, or say why that cannot be. */
+export function installEnds() {
+  const oldest = SPARKS[0];
+  const missing = [oldest, ...SERVERS].find(
+    ({ python }) =>
+      output(lab('uv'), ['python', 'find', python], environmentOfUv()) === null
   );
-  return server || browser;
-});
+  if (missing) {
+    say(
+      `There is no Python ${missing.python}, so the oldest and the newest packages are not tested`
+    );
+    return '';
+  }
+  installMatrix([oldest]);
+  return MATRIX;
+}

@@ -6,6 +6,7 @@ import { findChromium, REPORTS } from './chromium.mjs';
 import { CLOUD_INIT, unpackCloudInit } from './cloudinit.mjs';
 import { CONNECT, findNginx, installConnect } from './connect.mjs';
 import { HADOOP, installHadoop } from './hadoop.mjs';
+import { installEnds } from './matrix.mjs';
 import { lab, labEnvironment, PYSPARK, setup } from './setup.mjs';
 import { attempt, Failure, main, say } from './tools.mjs';
 
@@ -81,6 +82,7 @@ await main(() => {
     PYSPARK_KERNELS_TEST_CONNECT: CONNECT,
     PYSPARK_KERNELS_TEST_ENVIRONMENT: PYSPARK,
     PYSPARK_KERNELS_TEST_HADOOP: HADOOP,
+    PYSPARK_KERNELS_TEST_MATRIX: installEnds(),
     PYSPARK_KERNELS_TEST_NGINX: findNginx(),
     PYSPARK_KERNELS_REPORTS: REPORTS
   };

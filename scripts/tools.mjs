@@ -53,9 +53,10 @@ export function run(command, args, env = {}) {
 }
 
 /** What a program prints, or null when it cannot be run. */
-export function output(command, args) {
+export function output(command, args, env = {}) {
   const { status, stdout, stderr } = spawnSync(command, args, {
-    encoding: 'utf8'
+    encoding: 'utf8',
+    env: { ...process.env, ...env }
   });
   return status === 0 ? `${stdout}${stderr}`.trim() : null;
 }

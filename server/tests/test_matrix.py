@@ -1,6 +1,7 @@
 """Every PySpark and Python that docs/compatibility.md names, and the servers' oldest and newest.
 
-`npm run test:matrix` makes the environments, which are 5 GB, and runs these tests.
+`npm run test:matrix` makes the environments, which are 5 GB, and runs these tests; `npm test` makes
+those of the oldest PySpark and of both servers.
 """
 
 import json
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.skipif(
 def environments(kind: str) -> list[Path]:
     found = sorted(Path(MATRIX).glob(f"{kind}-*")) if MATRIX else []
     if MATRIX and not found:
-        pytest.fail(f"There is no {kind}-* in {MATRIX}. Run the tests by `npm run test:matrix`.")
+        pytest.fail(f"There is no {kind}-* in {MATRIX}. Run the tests by `npm test`.")
     return found
 
 
