@@ -157,8 +157,8 @@ it('stands before the kernel’s name, and listens once', () => {
   expect([...panel.toolbar.names()]).toEqual([
     'spacer',
     'pyspark-kernels',
-    'pyspark-kernels-ui',
-    'kernelName'
+    'kernelName',
+    'pyspark-kernels-ui'
   ]);
   hear('busy');
   hear({ content: {} });
