@@ -40,7 +40,9 @@ def test_scripts_end_at_what_fails(script: Path) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=named)
 def test_a_guide_fits_on_a_page(folder: Path) -> None:
-    assert len((folder / "README.md").read_text().splitlines()) <= 75
+    # Without the comments, which nobody sees.
+    read = re.sub(r"(?s) *<!--.*?-->\n\n", "", (folder / "README.md").read_text())
+    assert len(read.splitlines()) <= 75
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=named)

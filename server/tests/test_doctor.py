@@ -302,9 +302,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ids=["dead master", "dead server", "no Spark home", "no PySpark", "malformed"],
 )
 def test_notebook_test_and_doctor_say_the_same(
-    home: Path, pyspark_environment: Path, run: Run, data: dict[str, Any]
+    home: Path,
+    pyspark_environment: Path,
+    connect_environment: Path,
+    run: Run,
+    data: dict[str, Any],
 ) -> None:
-    given = {"environment": str(pyspark_environment), "master": "local[1]", **data}
+    thin = data.get("master", "").startswith("sc://")
+    environment = connect_environment if thin else pyspark_environment
+    given = {"environment": str(environment), "master": "local[1]", **data}
     with kernel_of(home, "same", **given) as kernel:
         said = told_by(kernel.wait_for_stage("failed"))
         shown = "".join(kernel.run("spark.range(1)").traceback)

@@ -220,12 +220,14 @@ class _Classic:
             self._store.context._jsc.sc().cancelJob(job, "in the notebook")
 
     def _read(self, store: _Store) -> List[Job]:
+        # First, as a job ends after its stages: those of one that failed then say why.
+        found = store.jobs()
         stages: Dict[int, Dict[str, Any]] = {}
         for stage in store.stages():
             # The newest attempt comes first.
             stages.setdefault(stage["stageId"], stage)
         jobs = []
-        for data in store.jobs():
+        for data in found:
             number = data["jobId"]
             cell = self._cell_of.setdefault(number, self._cells.number(data["jobTags"]))
             jobs.append(job_of(data, stages, cell, number in self._cancelled))
