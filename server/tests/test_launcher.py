@@ -334,6 +334,48 @@ def test_a_real_spark_connect_server_is_not_taken_for_silent(
         process.wait(60)
 
 
+RACING = """
+import importlib.abc, importlib.util, sys
+
+def lose(SparkContext):
+    real = SparkContext._initialize_context
+    def first(self, conf):
+        SparkContext._initialize_context = real
+        entries = self._jvm.java.util.ArrayList()
+        entries.add(1)
+        iterator = entries.iterator()
+        iterator.next()
+        entries.add(2)
+        iterator.remove()
+    SparkContext._initialize_context = first
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "pyspark.core.context":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+        spec.loader.exec_module = lambda module: (run(module), lose(module.SparkContext))
+        return spec
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_a_spark_that_stood_in_its_own_way_is_created_again(
+    make_kernel: Make, tmp_path: Path
+) -> None:
+    folder = tmp_path / "path"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(RACING)
+    kernels = make_kernel("racing", env={"PYTHONPATH": str(folder)})
+    with running(kernels, "racing", tmp_path) as kernel:
+        assert kernel.value("spark.range(1000).count()") == "1000"
+        assert kernel.value("sc._initialize_context.__name__") == "'_initialize_context'"
+        assert "ConcurrentModification" not in json.dumps(kernel.status())
+
+
 def failure(
     make_kernel: Make, runtime: Path, env: dict[str, str] | None = None, **config: Any
 ) -> str:

@@ -26,6 +26,7 @@ _WATCHED_STAGES = ("connecting", "executors", "ready", "stopped", "returning")
 """Where whoever watches Spark may say more; the others were told by somebody who knows why."""
 _DRIVER_MEMORY = "1g"
 """Spark's own default."""
+_RACE = "java.util.ConcurrentModificationException"
 _RELEASE_VARIABLE = "SPARK_CONNECT_RELEASE_SESSION_ON_EXIT"
 _TOKEN_VARIABLE_SINCE = 4
 """The PySpark that takes the token of Spark Connect from its variable."""
@@ -52,7 +53,7 @@ def start(launch: Launch, secrets: Secrets, status: Status) -> Dict[str, Any]:
         tell_pod(os.environ, gateway.jvm.java.lang.System)
         SparkContext._ensure_initialized(gateway=gateway)
     status.update(stage="connecting", jvm=gateway.proc.pid)
-    spark = SparkSession.builder.getOrCreate()
+    spark = _created(SparkSession.builder)
     context = spark.sparkContext
     if context._jsc.sc().isStopped():
         raise SparkStartError(
@@ -70,6 +71,22 @@ def start(launch: Launch, secrets: Secrets, status: Status) -> Dict[str, Any]:
         since=_now(),
     )
     return {"spark": spark, "sc": context, "sql": spark.sql}
+
+
+def _created(builder: Any) -> Any:
+    """Create a session; once more if Spark stood in its own way.
+
+    On YARN, Spark adds pages to its UI while the application master has it change them all; a slow
+    machine shows it. PySpark has cleaned up by then.
+    """
+    from py4j.protocol import Py4JJavaError
+
+    try:
+        return builder.getOrCreate()
+    except Py4JJavaError as error:
+        if not error.java_exception.toString().startswith(_RACE):
+            raise
+        return builder.getOrCreate()
 
 
 def connect(options: SubmitOptions, secrets: Secrets, status: Status) -> Dict[str, Any]:
