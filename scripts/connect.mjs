@@ -3,7 +3,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CONSTRAINTS, makeEnvironment, pip } from './setup.mjs';
-import { attempt, DEV, once, run, say, which } from './tools.mjs';
+import { attempt, DEV, Failure, once, run, say, which } from './tools.mjs';
 
 /** An environment with pyspark-client and an IPython kernel, and no Java. */
 export const CONNECT = join(DEV, 'connect');
@@ -23,25 +23,32 @@ export function installConnect(python) {
 /** The machine's nginx, or else Debian's, unpacked: installed it would take ports of the machine. */
 export function findNginx() {
   const found = which('nginx');
-  if (found || !which('apt-get')) {
-    if (!found) {
-      say('There is no nginx, and the tests of Spark Connect are skipped');
-    }
-    return found ?? '';
+  if (found) {
+    return found;
   }
-  once('nginx', [], [UNPACKED], () => {
-    say('Fetching nginx');
-    rmSync(FOLDER, { recursive: true, force: true });
-    mkdirSync(FOLDER, { recursive: true });
-    const download = ['-c', `cd "${FOLDER}" && apt-get download nginx`];
-    if (attempt('sh', download) !== 0) {
-      run('apt-get', ['update', '--quiet']);
-      run('sh', download);
+  try {
+    once('nginx', [], [UNPACKED], unpackNginx);
+    return UNPACKED;
+  } catch (error) {
+    if (!(error instanceof Failure)) {
+      throw error;
     }
-    const [file] = readdirSync(FOLDER).filter(name => name.endsWith('.deb'));
-    run('dpkg-deb', ['--extract', join(FOLDER, file), FOLDER]);
-    // Which its libraries have to be there for.
-    run(UNPACKED, ['-v']);
-  });
-  return UNPACKED;
+    say(`${error.message} Without nginx Spark Connect's server is not tested.`);
+    return '';
+  }
+}
+
+function unpackNginx() {
+  say('Fetching nginx');
+  rmSync(FOLDER, { recursive: true, force: true });
+  mkdirSync(FOLDER, { recursive: true });
+  const download = ['-c', `cd "${FOLDER}" && apt-get download nginx`];
+  if (attempt('sh', download) !== 0) {
+    run('apt-get', ['update', '--quiet']);
+    run('sh', download);
+  }
+  const [file] = readdirSync(FOLDER).filter(name => name.endsWith('.deb'));
+  run('dpkg-deb', ['--extract', join(FOLDER, file), FOLDER]);
+  // Which its libraries have to be there for.
+  run(UNPACKED, ['-v']);
 }

@@ -16,6 +16,10 @@ SPARK_CONNECT_AUTHENTICATE_TOKEN=$(<"$file")
 export SPARK_CONNECT_AUTHENTICATE_TOKEN
 export PYSPARK_PYTHON=$SPARK_ENV/bin/python
 export SPARK_LOG_DIR=$ROOT/var/log/spark-connect SPARK_PID_DIR=$ROOT/run/spark-connect
+# Spark's pages ask nobody for a token. Executors elsewhere, though, have to reach the driver.
+if [[ $MASTER == local* ]]; then
+  export SPARK_LOCAL_IP=127.0.0.1
+fi
 cd "$ROOT/var/lib/spark-connect"
 
 # Through bash: the PySpark of pip leaves the script without the right to be run.

@@ -212,18 +212,19 @@ class BucketContents(AsyncContentsManager):
 
     async def delete_file(self, path: str) -> None:
         """Delete a file, or a folder with everything in it."""
-        names = await self._names(path)
-        await self._ask(self._bucket.rm, names)
+        await self._remove(await self._names(path))
 
     async def rename_file(self, old_path: str, new_path: str) -> None:
         """Give a file another name, or a folder with everything in it."""
+        if not old_path.strip("/"):
+            raise HTTPError(HTTPStatus.BAD_REQUEST, "The folder of all has no name to change.")
         names = await self._names(old_path)
         if await self.look(new_path) is not None:
             raise HTTPError(HTTPStatus.CONFLICT, f"There is a {new_path} already.")
         old, new = self._object(old_path), self._object(new_path)
         await self._ask(self._bucket.copy, names, [new + name[len(old) :] for name in names])
         # Nothing is deleted before everything has been copied, and nothing that was not.
-        await self._ask(self._bucket.rm, names)
+        await self._remove(names)
 
     # --- the bucket -------------------------------------------------------------------------------
 
@@ -248,6 +249,14 @@ class BucketContents(AsyncContentsManager):
 
     async def _write(self, path: str, data: bytes) -> None:
         await self._ask(self._bucket.pipe_file, self._object(path), data)
+
+    async def _remove(self, names: list[str]) -> None:
+        def remove() -> None:
+            for name in names:
+                # Its `rm` would take a star or a bracket in a name for any characters.
+                self._bucket.rm_file(name)
+
+        await self._ask(remove)
 
     async def _names(self, path: str) -> list[str]:
         """Give the objects that a path stands for."""

@@ -193,7 +193,7 @@ def site(
         f"http {{ access_log {folder}/access.log;\n{temporary}"
         f"include {root}/etc/nginx/conf.d/spark-connect.conf; }}\n"
     )
-    java = {"ROOT": str(root), "JAVA_TOOL_OPTIONS": SHORT_LIVED, "SPARK_LOCAL_IP": "127.0.0.1"}
+    java = {"ROOT": str(root), "JAVA_TOOL_OPTIONS": SHORT_LIVED}
     with (
         served([str(ours / "run.sh")], root / "server.log", **java) as server,
         served(proxy(nginx, whole), root / "nginx.log") as front,
@@ -640,16 +640,17 @@ def test_the_server_needs_its_token(site: Site, tmp_path: Path) -> None:
 
 
 def test_the_server_itself_is_on_loopback_only(site: Site) -> None:
-    port = int(site.plain.rpartition(":")[2])
+    ports = {int(address.rpartition(":")[2]) for address in (site.plain, site.page)}
     listening = [
         line.split()[1].rpartition(":")
         for table in ("tcp", "tcp6")
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
         if line.split()[3] == "0A"
     ]
-    addresses = {address for address, _, number in listening if int(number, 16) == port}
-    assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F"}
-    assert addresses
+    found = {int(number, 16): address for address, _, number in listening}
+    assert ports <= found.keys()
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
+    assert {found[port] for port in ports} <= loopback
 
 
 def test_the_launcher_has_what_it_needs() -> None:

@@ -249,6 +249,15 @@ def test_files_of_all_kinds(server: Server) -> None:
     assert server.names("kinds") == ["data-Copy1.bin", "data.bin", "untitled.txt", "ä b.txt"]
 
 
+def test_a_name_stands_for_itself_alone(server: Server) -> None:
+    server.folder("odd")
+    for name in ("a*.txt", "ab.txt", "data[1].csv", "data1.csv"):
+        server.ask("PUT", f"odd/{name}", {"type": "file", "format": "text", "content": name})
+    server.ask("PATCH", "odd/data[1].csv", {"path": "odd/other.csv"})
+    server.ask("DELETE", "odd/a*.txt")
+    assert server.names("odd") == ["ab.txt", "data1.csv", "other.csv"]
+
+
 WRONG: list[tuple[str, str, object, int, str]] = [
     ("GET", "no.ipynb", None, 404, "no.ipynb"),
     ("GET", "plain.txt?type=directory", None, 400, "plain.txt is no folder"),
