@@ -123,7 +123,7 @@ def notebook(_kernel: RunningKernel) -> Iterator[Listener]:
 
 
 def test_a_job_and_its_stages_are_told_while_they_run(notebook: Listener) -> None:
-    work = f"sc.parallelize(range(6), 6).map({SLEEP.format(0.7)}).map(lambda x: (x % 2, x))"
+    work = f"sc.parallelize(range(6), 6).map({SLEEP.format(2)}).map(lambda x: (x % 2, x))"
     cell = notebook.execute(f"{work}.reduceByKey(max, 2).collect()", "of-the-notebook")
     job = notebook.wait_for(cell, "succeeded")
     assert job["cell_id"] == "of-the-notebook"
