@@ -104,6 +104,12 @@ class RunningKernel:
         """List the processes of this kernel, however they were started."""
         return marked_processes(self.marker)
 
+    def end(self) -> None:
+        """End the kernel in order: one that a busy machine keeps from it in time is not killed."""
+        self.client.stop_channels()
+        self.manager.shutdown_wait_time = LIMIT_SECONDS
+        self.manager.shutdown_kernel()
+
     def close(self) -> None:
         """End the kernel, whatever state it is in."""
         self.client.stop_channels()

@@ -85,7 +85,7 @@ def test_without_a_limit_the_first_kernel_takes_every_core(
             # Plain Python does not wait with it.
             assert waiting.value("1 + 1") == "2"
             # The cores are free again once the first kernel ends, and the second one runs.
-            greedy.manager.shutdown_kernel()
+            greedy.end()
             assert waiting.value(COUNT) == "1000"
 
 

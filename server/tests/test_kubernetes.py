@@ -371,7 +371,7 @@ def test_a_notebook_of_the_hub_works_on_the_real_api(
         assert container["image"] == IMAGE
         assert [one["metadata"]["name"] for one in server.pods(HUB)] == [POD["metadata"]["name"]]
         # Jupyter asks a kernel to end before it ends it.
-        kernel.manager.shutdown_kernel()
+        kernel.end()
         wait_until(lambda: server.pods(EXECUTORS) == [])
 
 

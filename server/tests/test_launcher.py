@@ -240,8 +240,10 @@ def test_a_shutdown_leaves_no_process(make_kernel: Make, tmp_path: Path, now: bo
     with running(make_kernel("ends"), "ends", tmp_path) as started:
         started.value("sc.parallelize([1, 2], 2).map(str).collect()")
         assert len(started.processes()) >= 3
-        started.client.stop_channels()
-        started.manager.shutdown_kernel(now=now)
+        if now:
+            started.close()
+        else:
+            started.end()
         wait_until(lambda: marked_processes(started.marker) == [], 15)
         if not now:
             assert list((tmp_path / "pyspark-kernels").iterdir()) == []
@@ -443,8 +445,7 @@ def test_a_malformed_setting_is_told(make_kernel: Make, tmp_path: Path) -> None:
         assert "spark.ui.port" in started.wait_for_stage("failed")["cause"]
         # Naming Spark without touching it is told as well.
         assert "spark.ui.port" in started.run("spark").text
-        started.client.stop_channels()
-        started.manager.shutdown_kernel()
+        started.end()
         assert "spark.ui.port" in started.status()["cause"]
         assert Path(started.status()["log"]).exists()
 

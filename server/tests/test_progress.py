@@ -323,9 +323,8 @@ def test_on_a_connect_server(start: Start, connect_server: str, connect_environm
         sleeps = (
             "from pyspark.sql.functions import udf\n"
             "slow = udf(lambda x: __import__('time').sleep({}) or x, 'long', useArrow=False)\n"
-            "spark.range(0, 6, 1, 6).select(slow('id')).groupBy().count().collect()"
+            "spark.range(0, 6, 1, 6).select(slow('id')).distinct().collect()"
         )
-        sleeps = sleeps.replace("groupBy().count()", "distinct()")
         cell = notebook.execute(sleeps.format(1), "of-the-notebook")
         job = notebook.wait_for(cell, "running")
         assert job["tasks"]["all"] >= 6
@@ -342,10 +341,11 @@ def test_on_a_connect_server(start: Start, connect_server: str, connect_environm
         assert notebook.wait_for(cell, "succeeded", "failed", "cancelled")["state"] == "cancelled"
         notebook.until(lambda: notebook.done.get(cell))
         assert "OPERATION_CANCELED" in notebook.errors[cell]
-        cell = notebook.execute(sleeps.format("'not a number'"))
+        # The server has reported of it long before one of its tasks fails.
+        cell = notebook.execute(sleeps.format("3 if x < 5 else 'not a number'"))
+        assert notebook.wait_for(cell, "succeeded", "failed", "cancelled")["state"] == "failed"
         notebook.until(lambda: notebook.done.get(cell))
-        assert notebook.errors[cell]
-        assert all(job["state"] == "failed" for job in notebook.last(cell))
+        assert "TypeError" in notebook.errors[cell]
 
 
 # --- purely ---------------------------------------------------------------------------------------

@@ -431,7 +431,7 @@ def test_the_end_of_a_kernel_is_the_end_of_its_spark(start: Start) -> None:
     with start("ends") as kernel:
         kernel.value(SLEEP)
         watched(kernel)
-        kernel.manager.shutdown_kernel()
+        kernel.end()
         (only,) = receipts(kernel, "ends")
     assert (only["ended"], only["complete"]) == ("exit", True)
     assert only["task_seconds"] >= 2

@@ -86,7 +86,7 @@ def test_a_kernel_counts_on_yarn(
         assert told["tracking"] == yarn.applications()["counts"]["trackingUrl"].rstrip("/")
         page = httpx.get(told["tracking"], follow_redirects=True)
         assert "Spark Jobs" in page.text, page.text
-        kernel.manager.shutdown_kernel()
+        kernel.end()
         wait_until(lambda: yarn.applications()["counts"]["state"] == "FINISHED")
 
 
@@ -110,7 +110,7 @@ def test_an_application_has_its_user_its_queue_and_its_labels(
         ours = "pyspark-kernel:billed"
         tags = {"own", "team:research", "cost-centre:de.42", ours}
         assert set(application["applicationTags"].split(",")) == tags
-        kernel.manager.shutdown_kernel()
+        kernel.end()
         wait_until(lambda: yarn.applications()["billed"]["state"] == "FINISHED")
 
 
