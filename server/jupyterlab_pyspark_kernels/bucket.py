@@ -19,6 +19,7 @@ import mimetypes
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from http import HTTPStatus
@@ -31,16 +32,41 @@ from jupyter_server.services.contents.manager import AsyncContentsManager
 from tornado.web import HTTPError
 from traitlets import Dict, TraitError, Type, Unicode, default
 
+from .kernel.rules import looks_secret
+
 _T = TypeVar("_T")
 
 _KEEP = ".keep"
 """An object that says that a folder is there; buckets have no folders."""
 
 _CHECKPOINT = "checkpoint"
-_SECRETS = ("key", "secret", "username", "password", "connection_string")
+_SECRETS = ("username", "connection_string")
+"""Options that are credentials and whose names do not say so."""
+
+_UPLOAD_SECONDS = 3600
+"""How long the next part of a file is waited for; JupyterLab sends one right after the other."""
+
 _PROTOCOLS = ("s3", "gs")
 _NO_TIME = datetime.fromtimestamp(0, timezone.utc)
 """When a folder was made: nobody knows."""
+
+
+class _Upload:
+    """A file whose parts come one by one."""
+
+    def __init__(self) -> None:
+        self.parts: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._last = time.monotonic()
+
+    def take(self, part: bytes) -> IO[bytes]:
+        """Add a part, and give all of them."""
+        self.parts.write(part)
+        self._last = time.monotonic()
+        return self.parts
+
+    def age(self) -> float:
+        """Tell for how many seconds no part has come."""
+        return time.monotonic() - self._last
 
 
 class BucketCheckpoints(AsyncCheckpoints):
@@ -95,7 +121,7 @@ class BucketContents(AsyncContentsManager):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._uploads: dict[str, IO[bytes]] = {}
+        self._uploads: dict[str, _Upload] = {}
         self._root = self._checked_root()
         protocol = self.url.partition("://")[0]
         try:
@@ -123,12 +149,12 @@ class BucketContents(AsyncContentsManager):
             raise TraitError(
                 f"BucketContents.url is '{self.url}'. Say s3://BUCKET/FOLDER or gs://BUCKET/FOLDER."
             )
-        secrets = [name for name in _SECRETS if name in self.options]
-        if secrets or not isinstance(self.options.get("token", ""), str):
+        secrets = list(_credentials(self.options))
+        if secrets:
             raise TraitError(
-                f"BucketContents.options has credentials: {', '.join(secrets or ['token'])}. Leave "
-                "them out, and refer to them as AWS or Google say: by a profile, the machine's "
-                "identity, or GOOGLE_APPLICATION_CREDENTIALS."
+                f"BucketContents.options has credentials: {', '.join(secrets)}. Leave them out, "
+                "and refer to them as AWS or Google say: by a profile, the machine's identity, or "
+                "GOOGLE_APPLICATION_CREDENTIALS."
             )
         return "/".join(parts)
 
@@ -196,7 +222,7 @@ class BucketContents(AsyncContentsManager):
             await self._write(f"{path}/{_KEEP}", b"")
         elif kind == "file" and model.get("chunk"):
             if not await self._upload(model, path):
-                return _model(path, {"size": self._uploads[path].tell()}, kind)
+                return _model(path, {"size": self._uploads[path].parts.tell()}, kind)
         elif kind == "file":
             await self._write(path, _decoded(model))
         else:
@@ -212,7 +238,9 @@ class BucketContents(AsyncContentsManager):
 
     async def delete_file(self, path: str) -> None:
         """Delete a file, or a folder with everything in it."""
-        await self._remove(await self._names(path))
+        names = await self._names(path)
+        await self._keep_folder_of(path)
+        await self._remove(names)
 
     async def rename_file(self, old_path: str, new_path: str) -> None:
         """Give a file another name, or a folder with everything in it."""
@@ -222,6 +250,7 @@ class BucketContents(AsyncContentsManager):
         if await self.look(new_path) is not None:
             raise HTTPError(HTTPStatus.CONFLICT, f"There is a {new_path} already.")
         old, new = self._object(old_path), self._object(new_path)
+        await self._keep_folder_of(old_path)
         await self._ask(self._bucket.copy, names, [new + name[len(old) :] for name in names])
         # Nothing is deleted before everything has been copied, and nothing that was not.
         await self._remove(names)
@@ -249,6 +278,10 @@ class BucketContents(AsyncContentsManager):
 
     async def _write(self, path: str, data: bytes) -> None:
         await self._ask(self._bucket.pipe_file, self._object(path), data)
+
+    async def _keep_folder_of(self, path: str) -> None:
+        """Let a folder stay that others made, and that is there only while something is in it."""
+        await self._write(f"{path.strip('/').rpartition('/')[0]}/{_KEEP}", b"")
 
     async def _remove(self, names: list[str]) -> None:
         def remove() -> None:
@@ -313,12 +346,12 @@ class BucketContents(AsyncContentsManager):
     async def _upload(self, model: Mapping[str, Any], path: str) -> bool:
         """Take the next part of a file; tell whether it was the last one, and the file is there."""
         chunk, data = model["chunk"], _decoded(model)
+        self._forget_uploads(path if chunk == 1 else None)
         if chunk == 1:
-            self._uploads[path] = tempfile.TemporaryFile()  # noqa: SIM115
+            self._uploads[path] = _Upload()
         if path not in self._uploads:
             raise HTTPError(HTTPStatus.BAD_REQUEST, f"The first part of {path} is missing.")
-        parts = self._uploads[path]
-        parts.write(data)
+        parts = self._uploads[path].take(data)
         if chunk != -1:
             return False
         del self._uploads[path]
@@ -331,6 +364,12 @@ class BucketContents(AsyncContentsManager):
         with parts:
             await self._ask(send)
         return True
+
+    def _forget_uploads(self, anew: str | None) -> None:
+        """Let go of what begins anew, and of what a browser that was closed began."""
+        for path, upload in list(self._uploads.items()):
+            if path == anew or upload.age() > _UPLOAD_SECONDS:
+                self._uploads.pop(path).parts.close()
 
     def _object(self, path: str) -> str:
         parts = [part for part in path.strip("/").split("/") if part]
@@ -360,6 +399,18 @@ def _opened(protocol: str, options: Mapping[str, Any]) -> Any:
     )
 
 
+def _credentials(options: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """Name the options that are credentials, however deep."""
+    for name, value in options.items():
+        if isinstance(value, Mapping) and name != "token":
+            yield from _credentials(value, f"{within}{name}.")
+        # To gcsfs a text says where its token is.
+        elif name == "token" and isinstance(value, str):
+            continue
+        elif name in _SECRETS or name.lower().endswith("key") or looks_secret(name):
+            yield f"{within}{name}"
+
+
 def _said(error: Exception) -> str:
     """Give an error's words as one sentence."""
     text = " ".join(str(error).split()) or type(error).__name__
@@ -377,8 +428,8 @@ def _is_folder(found: Mapping[str, Any]) -> bool:
 
 def _time(found: Mapping[str, Any]) -> datetime:
     """Tell when an object was written, as s3fs or gcsfs say."""
-    time: datetime = found.get("LastModified") or found.get("mtime") or _NO_TIME
-    return time
+    written: datetime = found.get("LastModified") or found.get("mtime") or _NO_TIME
+    return written
 
 
 def _copy_of(path: str) -> str:

@@ -26,6 +26,7 @@ from kernels import LIMIT_SECONDS, free_port, wait_until
 from tornado.web import HTTPError
 from traitlets import TraitError
 
+from jupyterlab_pyspark_kernels import bucket
 from jupyterlab_pyspark_kernels.bucket import BucketContents
 
 FOLDER = DEPLOY / "object-storage"
@@ -351,6 +352,8 @@ def test_each_user_of_a_hub_has_a_folder(
         ({"url": "s3://notes/../other"}, "Say s3://BUCKET/FOLDER or gs://BUCKET/FOLDER."),
         ({"options": {"secret": "x"}}, "BucketContents.options has credentials: secret."),
         ({"options": {"token": {"private_key": "x"}}}, "options has credentials: token."),
+        ({"options": {"client_kwargs": {"aws_session_token": "x"}}}, "client_kwargs.aws_session_"),
+        ({"options": {"s3_additional_kwargs": {"SSECustomerKey": "x"}}}, "kwargs.SSECustomerKey."),
         ({"options": {"no_such": 1}}, "no_such"),
     ],
 )
@@ -360,6 +363,33 @@ def test_a_configuration_that_cannot_be_is_refused(
     with pytest.raises(TraitError) as refused:
         contents(s3_store, "refused", **values)
     assert message in str(refused.value)
+
+
+def test_a_folder_of_others_stays_without_its_files(s3_store: Store, credentials: None) -> None:
+    files = contents(s3_store, "foreign")
+    file = {"type": "file", "format": "text", "content": "x"}
+
+    async def use() -> list[str]:
+        for name in ("deleted/a.txt", "renamed/a.txt"):
+            # As other tools write: no object says that the folder is there.
+            await files.save(file, name)
+        await files.delete_file("deleted/a.txt")
+        await files.rename_file("renamed/a.txt", "b.txt")
+        return sorted(entry["name"] for entry in (await files.get(""))["content"])
+
+    assert asyncio.run(use()) == ["b.txt", "deleted", "renamed"]
+
+
+def test_parts_of_a_file_that_never_ends_are_let_go(
+    s3_store: Store, credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = contents(s3_store, "parts")
+    part = {"type": "file", "format": "text", "content": "x", "chunk": 1}
+    asyncio.run(files.save(part, "closed.txt"))
+    monkeypatch.setattr(bucket, "_UPLOAD_SECONDS", 0)
+    asyncio.run(files.save(part, "other.txt"))
+    with pytest.raises(HTTPError, match=r"The first part of closed\.txt is missing"):
+        asyncio.run(files.save({**part, "chunk": -1}, "closed.txt"))
 
 
 def test_a_bucket_that_is_gone_is_told(credentials: None) -> None:
