@@ -10,6 +10,19 @@ need() {
   command -v "$1" >/dev/null || fail "There is no $1. Install it: apt-get install $2"
 }
 
+# environment DIR MODULES PACKAGE... — makes a virtual environment with these packages, and again
+# when others are asked for. One that was made otherwise is used as it is, if it has these modules.
+environment() {
+  local dir=$1 modules=$2 made=$1/packages.txt
+  shift 2
+  if ! "$dir/bin/python" -c "import $modules" 2>/dev/null ||
+    [[ -e $made && $(<"$made") != "$*" ]]; then
+    python3 -m venv "$dir"
+    "$dir/bin/pip" install --quiet "$@"
+    printf '%s\n' "$*" >"$made"
+  fi
+}
+
 # place FILE TARGET — writes a file, with the values in place of each @NAME@.
 place() {
   local text name
@@ -27,10 +40,7 @@ install_spark() {
   need java openjdk-17-jre-headless
   need python3 python3-venv
   read -ra packages <<<"$SPARK_PACKAGES"
-  if ! "$SPARK_ENV/bin/python" -c 'import pyspark' 2>/dev/null; then
-    python3 -m venv "$SPARK_ENV"
-    "$SPARK_ENV/bin/pip" install --quiet "${packages[@]}"
-  fi
+  environment "$SPARK_ENV" pyspark "${packages[@]}"
   mkdir -p "$ROOT/var/lib/spark-connect" "$ROOT/var/log/spark-connect" "$ROOT/run/spark-connect"
 }
 

@@ -53,14 +53,17 @@ setting() {
   printf '%s\n' ${others:+"$others"} "$text" >"$file"
 }
 
-# environment DIR MODULES PACKAGE... — makes a virtual environment, unless it has these modules.
+# environment DIR MODULES PACKAGE... — makes a virtual environment with these packages, and again
+# when others are asked for. One that was made otherwise is used as it is, if it has these modules.
 environment() {
-  local dir=$1 modules=$2
+  local dir=$1 modules=$2 made=$1/packages.txt
   shift 2
-  if ! "$dir/bin/python" -c "import $modules" 2>/dev/null; then
+  if ! "$dir/bin/python" -c "import $modules" 2>/dev/null ||
+    [[ -e $made && $(<"$made") != "$*" ]]; then
     [[ -x $PYTHON ]] || fail "There is no $PYTHON. Set PYTHON to the Python 3 of the image."
     "$PYTHON" -m venv "$dir"
     "$dir/bin/pip" install --quiet "$@"
+    printf '%s\n' "$*" >"$made"
   fi
 }
 

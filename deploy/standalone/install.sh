@@ -10,13 +10,16 @@ need() {
   command -v "$1" >/dev/null || fail "There is no $1. Install it: apt-get install $2"
 }
 
-# environment DIR MODULES PACKAGE... — makes a virtual environment, unless it has these modules.
+# environment DIR MODULES PACKAGE... — makes a virtual environment with these packages, and again
+# when others are asked for. One that was made otherwise is used as it is, if it has these modules.
 environment() {
-  local dir=$1 modules=$2
+  local dir=$1 modules=$2 made=$1/packages.txt
   shift 2
-  if ! "$dir/bin/python" -c "import $modules" 2>/dev/null; then
+  if ! "$dir/bin/python" -c "import $modules" 2>/dev/null ||
+    [[ -e $made && $(<"$made") != "$*" ]]; then
     python3 -m venv "$dir"
     "$dir/bin/pip" install --quiet "$@"
+    printf '%s\n' "$*" >"$made"
   fi
 }
 

@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from deploying import DEPLOY, run
 
 SCRIPTS = sorted(DEPLOY.rglob("*.sh"))
 GUIDES = sorted(DEPLOY.rglob("*.md"))
+INSTALLERS = [script for script in SCRIPTS if "\nenvironment() {" in script.read_text()]
 FOLDERS = sorted(path for path in DEPLOY.iterdir() if path.is_dir())
 
 
@@ -36,6 +39,48 @@ def test_shellcheck_would_have_told(tmp_path: Path) -> None:
 def test_scripts_end_at_what_fails(script: Path) -> None:
     lines = [line for line in script.read_text().splitlines() if not line.startswith("#")]
     assert re.fullmatch(r"set -E?euo pipefail", next(filter(None, lines)))
+
+
+def make_wheel(folder: Path, name: str, version: str) -> None:
+    """Make a package that holds one empty module."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": f"{name}.py,,\n",
+    }
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for file, text in files.items():
+            archive.writestr(file, text)
+
+
+@pytest.mark.parametrize("script", INSTALLERS, ids=named)
+def test_packages_that_are_asked_for_later_are_installed(script: Path, tmp_path: Path) -> None:
+    (function,) = re.findall(r"(?ms)^environment\(\) \{$.*?^\}$", script.read_text())
+    for name, version in (("one", "1"), ("one", "2"), ("two", "1")):
+        make_wheel(tmp_path, name, version)
+    environ = {
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PYTHON": sys.executable,
+    }
+    own = tmp_path / "own"
+
+    def installed(*packages: str) -> list[str]:
+        call = f'set -Eeuo pipefail\n{function}\nenvironment "$@"'
+        run(["bash", "-c", call, "bash", own, "one", *packages], environ)
+        listed = run([own / "bin/pip", "list", "--format=freeze", "--exclude=pip"]).output
+        return [line for line in listed.split() if not line.startswith("setuptools")]
+
+    assert installed("one==1") == ["one==1"]
+    assert installed("one==2", "two") == ["one==2", "two==1"]
+    # What somebody has added stays, and one that somebody else has made is left alone.
+    run([own / "bin/pip", "install", "--quiet", "one==1"], environ)
+    assert installed("one==2", "two") == ["one==1", "two==1"]
+    (own / "packages.txt").unlink()
+    assert installed("no-such-package") == ["one==1", "two==1"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=named)
