@@ -1,9 +1,8 @@
 // The thin client of Spark Connect, and the nginx that has TLS for its server; only tests need them.
 
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CONSTRAINTS, makeEnvironment, pip } from './setup.mjs';
-import { attempt, DEV, Failure, once, run, say, which } from './tools.mjs';
+import { DEV, Failure, once, run, say, unpackDebian, which } from './tools.mjs';
 
 /** An environment with pyspark-client and an IPython kernel, and no Java. */
 export const CONNECT = join(DEV, 'connect');
@@ -40,15 +39,7 @@ export function findNginx() {
 
 function unpackNginx() {
   say('Fetching nginx');
-  rmSync(FOLDER, { recursive: true, force: true });
-  mkdirSync(FOLDER, { recursive: true });
-  const download = ['-c', `cd "${FOLDER}" && apt-get download nginx`];
-  if (attempt('sh', download) !== 0) {
-    run('apt-get', ['update', '--quiet']);
-    run('sh', download);
-  }
-  const [file] = readdirSync(FOLDER).filter(name => name.endsWith('.deb'));
-  run('dpkg-deb', ['--extract', join(FOLDER, file), FOLDER]);
+  unpackDebian('nginx', FOLDER);
   // Which its libraries have to be there for.
   run(UNPACKED, ['-v']);
 }

@@ -7,7 +7,7 @@ import { lab, labEnvironment } from './setup.mjs';
 import { DEV, once, output, ROOT, run, say } from './tools.mjs';
 
 /** Where they are. docs/compatibility.md says the same for people. */
-export const MATRIX = join(DEV, 'matrix');
+const MATRIX = join(DEV, 'matrix');
 
 /** Each PySpark once, and each Python; both ipykernels. */
 export const SPARKS = [
@@ -83,6 +83,7 @@ function installSpark({ spark, python, ipykernel }) {
       makeEnvironment(path, python, ...packages);
     }
   );
+  return path;
 }
 
 /** Make an environment of a server, with what people install. */
@@ -124,6 +125,7 @@ function installServer({ name, python, resolution, lab: programs }, wheel) {
       );
     }
   );
+  return path;
 }
 
 /** Build what people install; it is the same to the byte while its sources are. */
@@ -141,12 +143,13 @@ function buildWheel() {
   );
 }
 
-/** Make the environments of these PySparks, and of both servers. */
+/** Make the environments of these PySparks, and of both servers; return where they are, as a PATH. */
 export function installMatrix(sparks) {
   mkdirSync(MATRIX, { recursive: true });
-  sparks.forEach(installSpark);
+  const kernels = sparks.map(installSpark);
   const wheel = buildWheel();
-  SERVERS.forEach(server => installServer(server, wheel));
+  const servers = SERVERS.map(server => installServer(server, wheel));
+  return [...kernels, ...servers].join(delimiter);
 }
 
 /** Make the environments of the oldest PySpark and of both servers, or say why that cannot be. */
@@ -162,6 +165,5 @@ export function installEnds() {
     );
     return '';
   }
-  installMatrix([oldest]);
-  return MATRIX;
+  return installMatrix([oldest]);
 }

@@ -3,19 +3,18 @@
 
 import { mkdirSync } from 'node:fs';
 import { findChromium, REPORTS } from './chromium.mjs';
-import { installMatrix, MATRIX, SPARKS } from './matrix.mjs';
+import { installMatrix, SPARKS } from './matrix.mjs';
 import { lab, labEnvironment, PYSPARK, setup } from './setup.mjs';
 import { attempt, main, say } from './tools.mjs';
 
 await main(() => {
   setup();
-  installMatrix(SPARKS);
   const environment = {
     ...labEnvironment(),
     CHROMIUM: findChromium(),
     PYSPARK_KERNELS_REPORTS: REPORTS,
     PYSPARK_KERNELS_TEST_ENVIRONMENT: PYSPARK,
-    PYSPARK_KERNELS_TEST_MATRIX: MATRIX
+    PYSPARK_KERNELS_TEST_MATRIX: installMatrix(SPARKS)
   };
   mkdirSync(REPORTS, { recursive: true });
   const given = process.argv.slice(2);

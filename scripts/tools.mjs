@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync
 } from 'node:fs';
@@ -90,6 +91,19 @@ export function once(name, inputs, needed, work) {
     mkdirSync(dirname(stamp), { recursive: true });
     writeFileSync(stamp, fingerprint);
   }
+}
+
+/** Unpack a package of Debian into a folder: installed it would be a service of this machine. */
+export function unpackDebian(name, folder) {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const download = ['-c', `cd "${folder}" && apt-get download ${name}`];
+  if (attempt('sh', download) !== 0) {
+    run('apt-get', ['update', '--quiet']);
+    run('sh', download);
+  }
+  const [file] = readdirSync(folder).filter(name => name.endsWith('.deb'));
+  run('dpkg-deb', ['--extract', join(folder, file), folder]);
 }
 
 /** A fingerprint of texts, and of files and folders by their content. */

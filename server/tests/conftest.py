@@ -35,22 +35,24 @@ os.environ[DRIVER_START_VARIABLE] = "off"
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
 
+def given(variable: str) -> Path:
+    """Give what the scripts have installed for the tests."""
+    path = os.environ.get(variable)
+    if not path:
+        pytest.fail(f"Set {variable}, or run the tests by `npm test`.")
+    return Path(path)
+
+
 @pytest.fixture(scope="session")
 def pyspark_environment() -> Path:
     """A real environment with PySpark and ipykernel."""
-    path = os.environ.get("PYSPARK_KERNELS_TEST_ENVIRONMENT")
-    if not path:
-        pytest.fail("Set PYSPARK_KERNELS_TEST_ENVIRONMENT, or run the tests by `npm test`.")
-    return Path(path)
+    return given("PYSPARK_KERNELS_TEST_ENVIRONMENT")
 
 
 @pytest.fixture(scope="session")
 def connect_environment() -> Path:
     """A real environment with Spark Connect's thin client and ipykernel."""
-    path = os.environ.get("PYSPARK_KERNELS_TEST_CONNECT")
-    if not path:
-        pytest.fail("Set PYSPARK_KERNELS_TEST_CONNECT, or run the tests by `npm test`.")
-    return Path(path)
+    return given("PYSPARK_KERNELS_TEST_CONNECT")
 
 
 @pytest.fixture(scope="session")
@@ -90,11 +92,9 @@ def yarn(
     pyspark_environment: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[HadoopCluster]:
     """A real YARN with HDFS, of its own for each module: four JVMs are not kept for the others."""
-    jars = os.environ.get("PYSPARK_KERNELS_TEST_HADOOP")
-    if not jars:
-        pytest.fail("Set PYSPARK_KERNELS_TEST_HADOOP, or run the tests by `npm test`.")
+    jars = given("PYSPARK_KERNELS_TEST_HADOOP")
     folder = tmp_path_factory.mktemp("hadoop")
-    with hadoop_cluster(pyspark_environment, Path(jars), folder) as started:
+    with hadoop_cluster(pyspark_environment, jars, folder) as started:
         yield started
 
 

@@ -116,6 +116,19 @@ class RunningKernel:
         self.manager.shutdown_kernel(now=True)
 
 
+class System:
+    """Java's System, as far as it is asked."""
+
+    def __init__(self, **properties: str) -> None:
+        self.properties = {name.replace("_", "."): value for name, value in properties.items()}
+
+    def getProperty(self, name: str) -> str | None:
+        return self.properties.get(name)
+
+    def setProperty(self, name: str, value: str) -> None:
+        self.properties[name] = value
+
+
 def marked_processes(marker: str) -> list[int]:
     """List the processes that have a marker in their environment and are not dead."""
     found = []

@@ -18,7 +18,15 @@ import httpx
 import pytest
 from cluster import Cluster
 from jupyter_client.blocking.client import BlockingKernelClient
-from kernels import LIMIT_SECONDS, MARKER, SHORT_LIVED, free_port, marked_processes, wait_until
+from kernels import (
+    LIMIT_SECONDS,
+    MARKER,
+    SHORT_LIVED,
+    System,
+    free_port,
+    marked_processes,
+    wait_until,
+)
 from yarn import HadoopCluster
 
 from jupyterlab_pyspark_kernels.applications import Known, Survey
@@ -555,19 +563,6 @@ def test_a_token_is_sent_to_nobody_else(tmp_path: Path) -> None:
 
 
 # --- what every application carries -------------------------------------------------------------
-
-
-class System:
-    """Java's System, as far as it is asked."""
-
-    def __init__(self, **properties: str) -> None:
-        self.properties = {name.replace("_", "."): value for name, value in properties.items()}
-
-    def getProperty(self, name: str) -> str | None:
-        return self.properties.get(name)
-
-    def setProperty(self, name: str, value: str) -> None:
-        self.properties[name] = value
 
 
 def test_what_a_person_has_set_stays() -> None:

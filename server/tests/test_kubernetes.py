@@ -16,7 +16,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from deploying import DEPLOY, run
-from kernels import SHORT_LIVED, RunningKernel, running, wait_until
+from kernels import SHORT_LIVED, RunningKernel, System, running, wait_until
 from kubeapi import (
     VERSION,
     ApiServer,
@@ -409,19 +409,6 @@ def test_the_real_api_knows_nobody_without_a_token(
 
 
 # --- what needs no Spark --------------------------------------------------------------------------
-
-
-class System:
-    """Java's System, as far as it is asked."""
-
-    def __init__(self, **properties: str) -> None:
-        self.properties = {name.replace("_", "."): value for name, value in properties.items()}
-
-    def getProperty(self, name: str) -> str | None:
-        return self.properties.get(name)
-
-    def setProperty(self, name: str, value: str) -> None:
-        self.properties[name] = value
 
 
 @pytest.mark.parametrize(

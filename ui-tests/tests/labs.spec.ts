@@ -9,16 +9,18 @@ import {
 } from '@playwright/test';
 import { type ChildProcess, spawn } from 'child_process';
 import { once } from 'events';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'fs';
 import { createServer, type AddressInfo } from 'net';
 import { tmpdir } from 'os';
-import { join } from 'path';
+import { basename, delimiter, join } from 'path';
 import { KernelDialog } from './fixtures';
 
 const STARTS = { timeout: 180_000 };
-const MATRIX = process.env.PYSPARK_KERNELS_TEST_MATRIX ?? '';
+const MATRIX = (process.env.PYSPARK_KERNELS_TEST_MATRIX ?? '')
+  .split(delimiter)
+  .filter(path => path !== '');
 
-test.skip(!MATRIX, 'npm run test:matrix installs what is needed.');
+test.skip(MATRIX.length === 0, 'npm run test:matrix installs what is needed.');
 
 /** A server of its own. */
 interface IServer {
@@ -52,7 +54,7 @@ async function start(environment: string, program: string): Promise<void> {
     `--ServerApp.port=${port}`,
     `--ServerApp.root_dir=${root}`
   ];
-  const process_ = spawn(join(MATRIX, environment, 'bin', program), options, {
+  const process_ = spawn(join(found(environment), 'bin', program), options, {
     stdio: 'ignore',
     env: {
       ...process.env,
@@ -119,10 +121,13 @@ function listen(page: Page): string[] {
   return errors;
 }
 
-/** An environment with PySpark: the first of the matrix. */
-function pyspark(): string {
-  const [first] = readdirSync(MATRIX).filter(name => name.startsWith('spark-'));
-  return join(MATRIX, first);
+/** The first environment of the matrix whose name begins so. */
+function found(name: string): string {
+  const path = MATRIX.find(path => basename(path).startsWith(name));
+  if (path === undefined) {
+    throw new Error(`There is no ${name} in ${MATRIX.join(', ')}.`);
+  }
+  return path;
 }
 
 /** Describe a kernel and create it. */
@@ -130,7 +135,7 @@ async function create(page: Page, name: string): Promise<void> {
   const dialog = new KernelDialog(page);
   await expect(dialog.field('Name')).toBeFocused();
   await dialog.type('Name', name);
-  await dialog.type('Python environment', pyspark());
+  await dialog.type('Python environment', found('spark-'));
   // What is wrong is told by the form of this version, too.
   await dialog.type('Master', 'nonsense');
   await expect(dialog.around('master')).toContainText('nonsense');
