@@ -25,6 +25,9 @@ from jupyterlab_pyspark_kernels.service import KernelService
 from table import Row
 
 MASTER = "local[2]"
+CLUSTER = "local-cluster[1,2,1024]"
+"""Spark's own standalone master, worker and executor, started by the driver."""
+
 PLAIN, SPARK = "1 + 1", "spark.range(1000).count()"
 _LONG = """
 for _ in range({rounds}):
@@ -57,6 +60,7 @@ def measure(environment: Path, folder: Path, rounds: int, job_seconds: int = 60)
         # For the first time: nothing is there yet, and the archive is made afterwards.
         *(("first", SPARK), ("ours", SPARK), ("quick", SPARK)),
         *(("off", long), ("ours", long)),
+        *(("cluster-off", long), ("cluster", long)),
     ]
     _make_archive(kernels)
     found: dict[tuple[str, str], list[_Measured]] = {case: [] for case in cases}
@@ -81,15 +85,24 @@ def measure(environment: Path, folder: Path, rounds: int, job_seconds: int = 60)
         Row("the very first Spark result", wall("first", SPARK), wall("shell", SPARK), 1.0),
         Row("a long job", wall("ours", long), wall("off", long), 1.0),
         Row("a long job, processor", cpu("ours", long), cpu("off", long), 1.0),
+        Row("the same, on a cluster", wall("cluster", long), wall("cluster-off", long), 1.0),
     ]
 
 
 def _write_kernels(environment: Path, kernels: Path) -> None:
     place = directory_place(kernels)
     service = KernelService(KernelSpecManager(kernel_dirs=[str(kernels)]), lambda: [place])
-    for name, choice in {"ours": "auto", "first": "auto", "quick": "quick", "off": "off"}.items():
+    choices = {
+        "ours": (MASTER, "auto"),
+        "first": (MASTER, "auto"),
+        "quick": (MASTER, "quick"),
+        "off": (MASTER, "off"),
+        "cluster": (CLUSTER, "auto"),
+        "cluster-off": (CLUSTER, "off"),
+    }
+    for name, (master, choice) in choices.items():
         given = {"name": name, "place": place.id, "environment": str(environment)}
-        service.create({**given, "master": MASTER, "driver_start": choice})
+        service.create({**given, "master": master, "driver_start": choice})
     argv = [f"{environment}/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     shell = next(environment.glob("lib/python3*/site-packages/pyspark/python/pyspark/shell.py"))
     config = read_config({"name": "shell", "environment": str(environment), "master": MASTER})

@@ -19,15 +19,16 @@ process.env.PYSPARK_KERNELS_WORKSPACE = resolve(__dirname, '../.dev/workspace');
 export default defineConfig({
   testDir: 'tests',
   outputDir: join(reports, 'galata'),
-  timeout: 90_000,
-  expect: { timeout: 20_000 },
+  // How long a busy machine may take for anything.
+  timeout: 240_000,
+  expect: { timeout: 60_000 },
   // One server and one Spark at a time: the machine may have two cores.
   workers: 1,
   retries: 0,
   reporter: [['list'], ['json', { outputFile: join(reports, 'galata.json') }]],
   use: {
     baseURL: url,
-    actionTimeout: 20_000,
+    actionTimeout: 60_000,
     // Playwright's own ffmpeg, which videos need, is not in the system's Chromium.
     video: 'off',
     viewport: { width: 1024, height: 768 },

@@ -197,10 +197,11 @@ class Tasks:
             NotAllowed: when another server works on it.
 
         """
-        running = self._running.get(task_id)
-        if running is not None:
-            running.stop.set()
-            return
+        with self._guard:
+            running = self._running.get(task_id)
+            if running is not None:
+                running.stop.set()
+                return
         if self.get(task_id).state == "running":
             raise NotAllowed.at("", "Another Jupyter server works on this. Cancel it there.")
         self._forget(task_id)
@@ -272,8 +273,9 @@ class Tasks:
             self._end(running, state="done", stage="Done", **_outcome(made))
 
     def _end(self, running: _Running, **changes: object) -> None:
-        running.update(ended=_now(), **changes)
+        # Whoever reads that it has ended may forget it, or resume it.
         with self._guard:
+            running.update(ended=_now(), **changes)
             try:
                 self._write(running)
             except OSError:
@@ -285,9 +287,10 @@ class Tasks:
         self._tell(running.stored.task)
 
     def _read(self, task_id: str) -> _Stored:
-        running = self._running.get(task_id)
-        if running is not None:
-            return running.stored
+        with self._guard:
+            running = self._running.get(task_id)
+            if running is not None:
+                return running.stored
         try:
             stored = _Stored.model_validate_json(self._file(task_id).read_bytes())
         except (FileNotFoundError, ValidationError):

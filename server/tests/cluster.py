@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from kernels import SHORT_LIVED, free_port, wait_until
+from kernels import LIMIT_SECONDS, SHORT_LIVED, free_port, wait_until
 
 CORES = 2
 """Cores of the one worker."""
@@ -28,7 +28,7 @@ class Cluster:
 
     def state(self) -> dict[str, Any]:
         """Read the master's own description."""
-        with urlopen(f"{self.web}/json/", timeout=10) as response:
+        with urlopen(f"{self.web}/json/", timeout=LIMIT_SECONDS) as response:
             content: dict[str, Any] = json.load(response)
         return content
 
@@ -60,7 +60,7 @@ def standalone_cluster(environment: Path, folder: Path) -> Iterator[Cluster]:
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()
-            daemon.wait(30)
+            daemon.wait(LIMIT_SECONDS)
 
 
 def _start(

@@ -8,7 +8,7 @@ from pathlib import Path
 import carrying
 import pytest
 from cluster import Cluster, standalone_cluster
-from flights import LEFT_SECONDS, Fly, Listener, figures
+from flights import PATIENT, Fly, Listener, figures
 from hypothesis import HealthCheck, settings
 from kernels import MARKER, SHORT_LIVED, marked_processes, wait_until
 from yarn import HadoopCluster, hadoop_cluster
@@ -148,8 +148,8 @@ def take_off(
         if edit is not None:
             edit(spec)
         before = set(marked_processes(marker))
-        flown = fly(spec, listener or Listener(), limits, config=config)
-        wait_until(lambda: set(marked_processes(marker)) <= before, LEFT_SECONDS)
+        flown = fly(spec, listener or Listener(), limits or PATIENT, config=config)
+        wait_until(lambda: set(marked_processes(marker)) <= before)
         record_property("flight", figures(flown))
         return flown
 

@@ -3,19 +3,18 @@
 import time
 from collections.abc import Callable
 
+from kernels import LIMIT_SECONDS
+
 from jupyterlab_pyspark_kernels.flight import Flight, Limits
 from jupyterlab_pyspark_kernels.progress import Progress
-
-LEFT_SECONDS = 10
-"""How long after its end a process of a flight may be there."""
-
-VERDICT_SECONDS = 15
-"""Within what time a master that does not answer is told."""
 
 LOOPBACK = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 
 IMPATIENT = Limits(early=1, patience=4)
 """For a cluster that nobody else uses."""
+
+PATIENT = Limits(executors=LIMIT_SECONDS, tasks=LIMIT_SECONDS)
+"""For what has to succeed, however busy the machine is."""
 
 Fly = Callable[..., Flight]
 

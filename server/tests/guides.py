@@ -168,7 +168,7 @@ class Stage:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=2 * LIMIT_SECONDS,
+            timeout=5 * LIMIT_SECONDS,
             check=False,
         )
         assert told.returncode == 0, told.stdout

@@ -9,16 +9,14 @@ JSON; it ends with its standard input.
 import ctypes
 import json
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ import httpx
 import websocket
 from cluster import standalone_cluster
 from hub_room import PAM, PATH, PROGRAMS
-from kernels import LIMIT_SECONDS, Answer, wait_until
+from kernels import LIMIT_SECONDS, Answer, free_port, wait_until
 
 NAMESPACE = "jupyterlab-pyspark-kernels"
 ROOT = Path(__file__).parents[2]
@@ -268,7 +266,7 @@ def running_hub(
 
     """
     with hub_folder() as folder:
-        hub = Hub(f"http://127.0.0.1:{low_port()}", folder / "shared/kernels", folder / "homes")
+        hub = Hub(f"http://127.0.0.1:{free_port()}", folder / "shared/kernels", folder / "homes")
         hub.shared.mkdir(parents=True)
         _configure(folder / "config", environment, server or {})
         private = folder / "hub"
@@ -372,13 +370,13 @@ def _hub_config(hub: Hub, folder: Path, environ: Mapping[str, str]) -> dict[str,
     return {
         "JupyterHub": {
             "bind_url": hub.url,
-            "hub_bind_url": f"http://127.0.0.1:{low_port()}",
+            "hub_bind_url": f"http://127.0.0.1:{free_port()}",
             "authenticator_class": "pam",
             "db_url": f"sqlite:///{private}/jupyterhub.sqlite",
             "cookie_secret_file": str(private / "cookie_secret"),
         },
         "ConfigurableHTTPProxy": {
-            "api_url": f"http://127.0.0.1:{low_port()}",
+            "api_url": f"http://127.0.0.1:{free_port()}",
             "command": [str(ROOT / "node_modules/.bin/configurable-http-proxy")],
             "pid_file": str(private / "proxy.pid"),
         },
@@ -401,15 +399,6 @@ def _hub_config(hub: Hub, folder: Path, environ: Mapping[str, str]) -> dict[str,
             },
         },
     }
-
-
-def low_port() -> int:
-    """Find a port below those that connections are given: seconds go by until the hub listens."""
-    for port in random.sample(range(20_000, 32_000), 100):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("a hundred ports are all taken")
 
 
 def _write(path: Path, content: object) -> Path:

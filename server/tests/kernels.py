@@ -2,10 +2,11 @@
 
 import json
 import os
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """Lets a JVM that does little take a third less of the processor."""
 
 MARKER = "PYSPARK_KERNELS_TEST_MARKER"
+
+_given: set[int] = set()
+"""Ports that this process was given."""
 
 
 @dataclass
@@ -147,11 +151,20 @@ def marked_processes(marker: str) -> list[int]:
 
 
 def free_port() -> int:
-    """Give a port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Give a port on loopback that nobody listens on, and that this process has not given before.
+
+    It is below those that connections are given, and another worker of pytest has others: seconds
+    go by until somebody listens.
+    """
+    ports = {"gw0": range(20_000, 26_000), "gw1": range(26_000, 32_000)}
+    own = ports.get(os.environ.get("PYTEST_XDIST_WORKER", ""), range(20_000, 32_000))
+    for port in random.sample(own, 1000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
+    raise RuntimeError("a thousand ports are all taken")
 
 
 def wait_until(condition: Callable[[], object], seconds: float = LIMIT_SECONDS) -> None:

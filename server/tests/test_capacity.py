@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from carrying import site_packages
 from cluster import CORES, Cluster
-from kernels import free_port, running, wait_until
+from kernels import LIMIT_SECONDS, free_port, running, wait_until
 from yarn import CORES as YARN_CORES
 from yarn import MEMORY as YARN_MEMORY
 from yarn import QUEUE, HadoopCluster
@@ -99,7 +99,7 @@ def test_as_many_executors_fit_as_the_master_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = on_cluster(**fields)
-    before = look(config)
+    before = look(config, seconds=LIMIT_SECONDS)
     assert before.capacity and before.demand and before.fit, before.problem
     now = before.fit.now
     assert before.capacity.cores_free == before.capacity.cores_total == CORES
@@ -110,7 +110,7 @@ def test_as_many_executors_fit_as_the_master_starts(
         wait_until(lambda: started.value(EXECUTORS) == str(now))
         application = spark_cluster.applications()["k"]
         (worker,) = spark_cluster.state()["workers"]
-        after = look(config).capacity
+        after = look(config, seconds=LIMIT_SECONDS).capacity
         assert after is not None
         LOG.info("%s Master: %s MiB", before.summary, worker["memoryused"])
         # What the master counts is what was foretold.
@@ -123,7 +123,7 @@ def test_as_many_executors_fit_as_the_master_starts(
 def test_an_executor_larger_than_any_worker_is_told_before_saving(
     on_cluster: Callable[..., KernelConfig],
 ) -> None:
-    found = look(on_cluster(executor_memory="2g")).fit
+    found = look(on_cluster(executor_memory="2g"), seconds=LIMIT_SECONDS).fit
     assert found is not None
     assert (found.now, found.ever) == (0, False)
     (advice,) = found.advice
@@ -133,10 +133,12 @@ def test_an_executor_larger_than_any_worker_is_told_before_saving(
     # The amount that it names is the most that fits.
     for memory, fits in ((f"{WORKER_MIB}m", 1), (f"{WORKER_MIB + 1}m", 0)):
         assert memory in advice.message or not fits
-        as_told = look(on_cluster(executor_memory=memory)).fit
+        as_told = look(on_cluster(executor_memory=memory), seconds=LIMIT_SECONDS).fit
         assert as_told is not None
         assert as_told.now == fits
-    found = look(on_cluster(executor_cores=CORES + 1, executor_memory="512m")).fit
+    found = look(
+        on_cluster(executor_cores=CORES + 1, executor_memory="512m"), seconds=LIMIT_SECONDS
+    ).fit
     assert found is not None
     assert [one.field for one in found.advice] == ["executor_cores"]
 
@@ -148,7 +150,7 @@ def test_of_several_masters_the_one_that_answers_tells(
     port = spark_cluster.master.rpartition(":")[2]
     masters = f"spark://127.0.0.2:{port},127.0.0.1:{port}"
     config = on_cluster().model_copy(update={"master": masters})
-    report = look(config)
+    report = look(config, seconds=LIMIT_SECONDS)
     assert report.capacity is not None, report.problem
     assert report.capacity.node_count == 1
 
@@ -197,7 +199,7 @@ def test_as_many_executors_fit_as_yarn_starts_and_each_takes_what_was_told(
             },
         },
     )
-    before = look(config)
+    before = look(config, seconds=LIMIT_SECONDS)
     assert before.capacity and before.demand and before.fit, before.problem
     assert before.capacity.booking.step_mib == 256
     assert before.capacity.cores_free == YARN_CORES
@@ -219,7 +221,7 @@ def test_as_many_executors_fit_as_yarn_starts_and_each_takes_what_was_told(
         LOG.info("%s YARN: %s MB", before.summary, application["allocatedMB"])
         assert application["runningContainers"] == containers
         assert application["allocatedMB"] == 768 + now * 1280
-        after = look(config).capacity
+        after = look(config, seconds=LIMIT_SECONDS).capacity
         assert after is not None
         assert after.memory_free_mib == YARN_MEMORY - application["allocatedMB"]
         free = {queue.name: queue.memory_free_mib for queue in after.queues}
@@ -238,7 +240,7 @@ def test_as_many_executors_fit_as_yarn_starts_and_each_takes_what_was_told(
 def test_what_yarn_would_refuse_is_told_before_saving(
     yarn: HadoopCluster, fields: dict[str, Any], field: str, said: str
 ) -> None:
-    report = look(on_yarn(yarn, **fields))
+    report = look(on_yarn(yarn, **fields), seconds=LIMIT_SECONDS)
     assert report.fit is not None, report.problem
     LOG.info(report.fit.advice)
     assert field in [advice.field for advice in report.fit.advice]
@@ -257,7 +259,7 @@ def test_of_several_resource_managers_the_active_one_tells(
         "there": web,
     }
     (tmp_path / "yarn-site.xml").write_text(hadoop_xml(properties))
-    report = look(on_yarn(yarn, env={"HADOOP_CONF_DIR": str(tmp_path)}))
+    report = look(on_yarn(yarn, env={"HADOOP_CONF_DIR": str(tmp_path)}), seconds=LIMIT_SECONDS)
     assert report.capacity is not None, report.problem
     assert report.capacity.memory_total_mib == YARN_MEMORY
     # The resource manager tells it, whatever the copy of the configuration lacks.

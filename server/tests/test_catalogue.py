@@ -29,8 +29,6 @@ from jupyterlab_pyspark_kernels.places import Place
 from jupyterlab_pyspark_kernels.progress import Cancelled, Progress
 from jupyterlab_pyspark_kernels.service import KernelService
 
-LEFT_SECONDS = 10
-
 
 class Listener:
     """Hears what a Spark prints, and cancels it at once or never."""
@@ -208,7 +206,7 @@ def test_a_spark_home_is_asked_and_nothing_is_left(
     home = Spark(str(pyspark_environment)).root
     found = ask(tmp_path, Spark(str(pyspark_environment), home=home), Listener())
     assert found == catalogue
-    wait_until(lambda: marked_processes(marker) == [], LEFT_SECONDS)
+    wait_until(lambda: marked_processes(marker) == [])
 
 
 @pytest.mark.skipif(
@@ -315,7 +313,7 @@ def test_a_spark_that_never_tells_is_ended(
 ) -> None:
     with pytest.raises(CannotBeDone, match=r"more than 0\.5 s"):
         ask(tmp_path, pretender("sleep 600 & sleep 600"), Listener(), seconds=0.5)
-    wait_until(lambda: marked_processes(marker) == [], LEFT_SECONDS)
+    wait_until(lambda: marked_processes(marker) == [])
 
 
 def test_asking_can_be_cancelled(
@@ -323,7 +321,7 @@ def test_asking_can_be_cancelled(
 ) -> None:
     with pytest.raises(Cancelled):
         ask(tmp_path, pretender("sleep 600 & sleep 600"), Listener(cancels=True))
-    wait_until(lambda: marked_processes(marker) == [], LEFT_SECONDS)
+    wait_until(lambda: marked_processes(marker) == [])
 
 
 def test_java_home_of_the_kernel_is_used(pretender: Callable[..., Spark], tmp_path: Path) -> None:

@@ -33,10 +33,10 @@ from deploying import (
     why_no_units,
     written,
 )
-from hub import ADA, BEN, CYD, Hub, hub_folder, in_a_room, low_port, why_no_hub
+from hub import ADA, BEN, CYD, Hub, hub_folder, in_a_room, why_no_hub
 from hub_room import PAM
 from jsonschema import Draft4Validator
-from kernels import SHORT_LIVED, wait_until
+from kernels import SHORT_LIVED, free_port, wait_until
 
 FOLDER = DEPLOY / "standalone"
 UNITS = ("spark-master", "spark-worker", "jupyterhub")
@@ -62,7 +62,7 @@ sys.stdin.read()
 
 def one_machine(environment: Path, **more: object) -> Values:
     """Give the values of a cluster on this machine, made of what it has already."""
-    first = low_port()
+    first = free_port()
     ports = ["SPARK_PORT", "SPARK_WEB_PORT", "WORKER_WEB_PORT"]
     ports += ["HUB_PORT", "HUB_API_PORT", "HUB_PROXY_API_PORT"]
     return {
@@ -77,7 +77,7 @@ def one_machine(environment: Path, **more: object) -> Values:
         "WORKER_CORES": WORKER_CORES,
         "WORKER_MEMORY": "1500m",
         "DRIVER_PORTS": f"{first}-{first + 99}",
-        **{name: low_port() for name in ports},
+        **{name: free_port() for name in ports},
         **more,
     }
 

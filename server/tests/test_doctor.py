@@ -34,7 +34,7 @@ from jupyterlab_pyspark_kernels.environments import DEFAULT_ROOTS, EnvironmentFi
 from jupyterlab_pyspark_kernels.errors import Missing, NotAllowed
 from jupyterlab_pyspark_kernels.flight import PACKAGES, Flight
 from jupyterlab_pyspark_kernels.history import last_test, last_used, remember_test
-from jupyterlab_pyspark_kernels.kernel import contents
+from jupyterlab_pyspark_kernels.kernel import contents, probe
 from jupyterlab_pyspark_kernels.kernel.rules import (
     PACKAGED,
     RULES_VARIABLE,
@@ -164,7 +164,8 @@ def test_the_master_refuses(take_off: Fly) -> None:
     assert found.fix == "Check that the Spark master is running and that the port is right."
 
 
-def test_the_master_never_answers(take_off: Fly) -> None:
+def test_the_master_never_answers(take_off: Fly, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_SILENCE_SECONDS", 2)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(5)

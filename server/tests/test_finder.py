@@ -345,7 +345,7 @@ def test_a_silent_disk_holds_up_nothing_else(
     disk, answer = silent
     one = make_environment("envs/one")
     roots = [f"{disk}/envs", f"{tmp_path}/envs"]
-    finder = EnvironmentFinder(roots, disk / "work", server, patience=0.5)
+    finder = EnvironmentFinder(roots, disk / "work", server, patience=5)
     threads = threading.active_count()
     for _ in range(3):
         found = finder.find()

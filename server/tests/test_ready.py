@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from kernels import wait_until
+from kernels import LIMIT_SECONDS, wait_until
 
 from jupyterlab_pyspark_kernels.environments import inspect_environment
 from jupyterlab_pyspark_kernels.errors import CannotBeDone, Missing, NotAllowed
@@ -88,7 +88,7 @@ def test_a_cancelled_install_leaves_no_process(
     environment = make_environment(pip="25.0")
     python = environment / "bin" / "python"
     # An installer that never ends, with a child of its own.
-    python.write_text("#!/bin/sh\necho begun\nsleep 600 &\nwait\n")
+    python.write_text("#!/bin/sh\nsleep 600 &\necho begun\nwait\n")
     listener = Listener()
     caught: list[BaseException] = []
 
@@ -106,7 +106,7 @@ def test_a_cancelled_install_leaves_no_process(
     children = set(psutil.Process().children(recursive=True)) - set(others)
     assert len(children) >= 2
     listener.stop.set()
-    thread.join(30)
+    thread.join(LIMIT_SECONDS)
     assert len(caught) == 1
     wait_until(lambda: not any(child.is_running() for child in children))
 
@@ -117,11 +117,13 @@ def test_what_an_installer_leaves_behind_is_ended(
     environment = make_environment(pip="25.0")
     python = environment / "bin" / "python"
     # It ends at once, and its child holds the output and hears no signal that asks.
-    script = "trap '' TERM; echo $$ > {}; sleep 600"
-    python.write_text(f'#!/bin/sh\nsh -c "{script.format(tmp_path / "pid")}" &\necho done\n')
+    pid = tmp_path / "pid"
+    script = f"trap '' TERM; echo \\$\\$ > {pid}; sleep 600"
+    begun = f"while [ ! -s {pid} ]; do sleep 0.05; done"
+    python.write_text(f'#!/bin/sh\nsh -c "{script}" &\n{begun}\necho done\n')
     with pytest.raises(CannotBeDone, match="pip said: done"):
         make_ready(str(environment), Listener())
-    wait_until(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
+    wait_until(lambda: not psutil.pid_exists(int(pid.read_text())))
 
 
 def test_what_others_can_change_is_not_run(venv: Path, tmp_path: Path) -> None:

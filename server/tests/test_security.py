@@ -379,7 +379,7 @@ def test_no_answer_is_other_than_described(server: str, environment: Path, tmp_p
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=LIMIT_SECONDS,
+        timeout=5 * LIMIT_SECONDS,
         check=False,
     )
     assert found.returncode == 0, found.stdout

@@ -74,7 +74,8 @@ def test_a_task_tells_how_far_it_is_and_what_it_printed(
     assert (done.state, done.error, done.ended is None) == ("done", None, False)
     assert [item.id for item in tasks.all()] == [task.id]
     wait_until(lambda: told[-1].state == "done")
-    assert [item.stage for item in told][:2] == ["Waiting", "Packing"]
+    # What takes long is told more than once.
+    assert list(dict.fromkeys(item.stage for item in told))[:2] == ["Waiting", "Packing"]
 
 
 def test_a_task_is_cancelled_and_then_forgotten(make: Callable[[Work], Tasks]) -> None:
@@ -136,6 +137,7 @@ def test_a_server_that_ends_in_order_interrupts_and_the_next_one_resumes(
     work = Steps()
     first = make(work)
     tasks = [first.start(REQUEST) for _ in range(3)]
+    wait_until(lambda: "a line" in first.get(tasks[0].id).log)
     first.close()
     assert work.stopped.is_set()
     work.go.set()

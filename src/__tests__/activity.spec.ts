@@ -16,6 +16,7 @@ import {
 } from '../notebook/activity';
 import { CellsProgress } from '../notebook/progress';
 import type { SparkModel } from '../notebook/spark';
+import './server';
 
 const trans = nullTranslator.load('');
 
@@ -189,6 +190,8 @@ describe('the progress under a cell', () => {
   let wish: (progress: string) => void;
 
   beforeEach(async () => {
+    // What a job that runs takes is counted on from what was told.
+    jest.spyOn(Date, 'now').mockReturnValue(1_000_000);
     cell = new Cell('c1');
     panel = Object.assign(new Widget(), { content: { widgets: [cell] } });
     Widget.attach(cell, document.body);
@@ -221,6 +224,7 @@ describe('the progress under a cell', () => {
   });
 
   afterEach(() => {
+    jest.restoreAllMocks();
     panel.dispose();
     cell.dispose();
   });

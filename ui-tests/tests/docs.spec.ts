@@ -10,7 +10,7 @@ import { expect, notification, runCommand, test, WORKSPACE } from './fixtures';
 const KEPT = process.env.PYSPARK_KERNELS_PICTURES;
 // Tasks that wait in the JVM use the time of cores, and little else.
 const SLOW =
-  "spark.range(0, 80, 1, 80).selectExpr(\"java_method('java.lang.Thread', 'sleep', 1000L)\").write.format('noop').mode('overwrite').save()";
+  "spark.range(0, 80, 1, 80).selectExpr(\"java_method('java.lang.Thread', 'sleep', 3000L)\").write.format('noop').mode('overwrite').save()";
 
 /** Take a picture of what stands still. */
 async function picture(
@@ -78,7 +78,6 @@ async function runIn(
 test.beforeEach(({ page }) => showReadersPaths(page));
 
 test('pictures of the form', async ({ page, dialog }) => {
-  test.setTimeout(180_000);
   await dialog.open();
   await dialog.field('Name').fill('My Spark');
   await dialog.field('Executor memory').fill('4g');
@@ -140,7 +139,7 @@ test('pictures of a notebook', async ({
   request,
   baseURL
 }) => {
-  test.setTimeout(240_000);
+  test.setTimeout(360_000);
   await make(request, baseURL, 'My Spark', {
     master: 'local[8]',
     driver_memory: '4g'
@@ -155,7 +154,7 @@ test('pictures of a notebook', async ({
   await picture(page, 'progress');
   await expect(page.locator('.jp-CodeCell .jp-InputPrompt').first()).toHaveText(
     '[1]:',
-    { timeout: 60_000 }
+    { timeout: 120_000 }
   );
 
   const indicator = page.locator('.jp-PySparkKernels-indicator').first();

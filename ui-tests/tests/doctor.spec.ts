@@ -64,7 +64,6 @@ for (const theme of ['light', 'dark'] as const) {
     request,
     baseURL
   }) => {
-    test.setTimeout(150_000);
     if (theme === 'dark') {
       await page.theme.setDarkTheme();
     }

@@ -66,7 +66,6 @@ test('an environment without ipykernel is made ready in the dialog', async ({
   page,
   dialog
 }) => {
-  test.setTimeout(180_000);
   rmSync(BARE, { recursive: true, force: true });
   execFileSync(PYTHON, ['-m', 'venv', BARE]);
   try {

@@ -22,6 +22,8 @@ for (const theme of ['light', 'dark'] as const) {
       await expect(dialog.figures).toContainText(
         `One executor takes 512 MiB and 1 core. ${CORES} executors would start now.`
       );
+      await expect(dialog.around('executor_memory')).not.toContainText('Hint:');
+      await expect(dialog.around('executor_cores')).not.toContainText('Hint:');
       const below = dialog.field('Available to');
       const place = await below.boundingBox();
 

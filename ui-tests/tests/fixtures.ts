@@ -3,6 +3,7 @@
 import {
   expect,
   type IJupyterLabPageFixture,
+  JupyterLabPage,
   test as base
 } from '@jupyterlab/galata';
 import type { APIRequestContext, Locator, Page } from '@playwright/test';
@@ -17,13 +18,25 @@ const ROUTES = 'jupyterlab-pyspark-kernels';
 /** The folder that JupyterLab is opened in; its .venv has PySpark. */
 export const WORKSPACE = process.env.PYSPARK_KERNELS_WORKSPACE ?? '';
 
+// JupyterLab's start has 15 seconds otherwise.
+const { waitForCondition } = JupyterLabPage.prototype;
+JupyterLabPage.prototype.waitForCondition = function (
+  condition,
+  timeout = 60_000
+) {
+  return waitForCondition.call(this, condition, timeout);
+};
+
 /** Load JupyterLab anew, with what is open; galata's own way waits for a launcher. */
 export async function reload(
-  page: Pick<Page, 'evaluate' | 'waitForTimeout'>
+  page: Pick<Page, 'evaluate' | 'waitForFunction' | 'waitForTimeout'>
 ): Promise<void> {
   // JupyterLab keeps the workspace a moment later.
   await page.waitForTimeout(2000);
-  await page.evaluate(() => window.location.reload());
+  const before = await page.evaluate(() => performance.timeOrigin);
+  await page.evaluate(() => void setTimeout(() => window.location.reload()));
+  // The old page is there until the server answers.
+  await page.waitForFunction(old => performance.timeOrigin !== old, before);
 }
 
 /** The dialog and what is done with it, as a person would. */
@@ -102,14 +115,19 @@ export function notification(
   return page.locator('.Toastify__toast', { hasText: text });
 }
 
-/** Run a command of JupyterLab, as the palette does. */
+/** Run a command of JupyterLab by the palette; right after the start no key opens that yet. */
 export async function runCommand(
-  page: IJupyterLabPageFixture,
+  page: Pick<Page, 'keyboard' | 'locator'>,
   label: string
 ): Promise<void> {
-  await page.keyboard.press('Control+Shift+C');
-  await page.locator('.lm-CommandPalette-input').fill(label);
-  await page.keyboard.press('Enter');
+  const input = page.locator('.lm-CommandPalette-input');
+  await expect(async () => {
+    await page.keyboard.press('Control+Shift+C');
+    // The launcher takes the focus at the start, and the palette goes then.
+    await input.fill(label, { timeout: 1000 });
+    await input.press('Enter', { timeout: 1000 });
+    await expect(input).toBeHidden({ timeout: 4000 });
+  }).toPass();
 }
 
 /** Make sure that nothing in a dialog shuts anybody out. */

@@ -9,7 +9,6 @@ for (const theme of ['light', 'dark'] as const) {
     request,
     baseURL
   }) => {
-    test.setTimeout(180_000);
     if (theme === 'dark') {
       await page.theme.setDarkTheme();
     }

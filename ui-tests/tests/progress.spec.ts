@@ -7,8 +7,9 @@ import { expect, reload, test, WORKSPACE } from './fixtures';
 const PLUGIN = 'jupyterlab-pyspark-kernels:notebook';
 const SLOW = "(lambda x: __import__('time').sleep(%s) or x)";
 
-/** Two stages, of which the first takes some seconds. */
-const STAGES = `sc.parallelize(range(10), 10).map(${SLOW.replace('%s', '1.2')}).map(lambda x: (x % 2, x)).reduceByKey(max, 2).count()`;
+/** Two stages, of which the first takes five times as many seconds. */
+const stages = (seconds: number): string =>
+  `sc.parallelize(range(10), 10).map(${SLOW.replace('%s', `${seconds}`)}).map(lambda x: (x % 2, x)).reduceByKey(max, 2).count()`;
 const ENDLESS = `sc.parallelize(range(4), 4).map(${SLOW.replace('%s', '100')}).count()`;
 
 /** A task fails once, and is tried again. */
@@ -71,7 +72,7 @@ for (const theme of ['light', 'dark'] as const) {
     baseURL,
     tmpPath
   }) => {
-    test.setTimeout(300_000);
+    test.setTimeout(480_000);
     if (theme === 'dark') {
       await page.theme.setDarkTheme();
     }
@@ -99,9 +100,9 @@ for (const theme of ['light', 'dark'] as const) {
       expect(found).toEqual([]);
     };
 
-    const first = await notebook.run(STAGES);
+    const first = await notebook.run(stages(4));
     await expect(toggle(first)).toHaveText(
-      /^Spark: 1 job, \d+ of 12 tasks, \d+(\.\d)? s$/,
+      /^Spark: 1 job, \d+ of 12 tasks, (\d+ min )?\d+(\.\d)? s$/,
       { timeout: 120_000 }
     );
     const line = await progress(first).boundingBox();
@@ -121,10 +122,14 @@ for (const theme of ['light', 'dark'] as const) {
     await expect(progress(first).getByRole('progressbar')).toHaveCount(4);
     await expectAccessible();
     await shot('expanded');
-    await expect(toggle(first)).toHaveText(/^Spark: 1 job, 12 tasks, \d+ s$/);
+    await expect(toggle(first)).toHaveText(
+      /^Spark: 1 job, 12 tasks, (\d+ min )?\d+ s$/,
+      { timeout: 120_000 }
+    );
     await expect(first.locator('.jp-OutputArea-output')).toHaveText('2');
     await shot('ended');
     await toggle(first).click();
+    await expect(toggle(first)).toHaveAttribute('aria-expanded', 'false');
     // The line stands where it stood.
     expect(await progress(first).boundingBox()).toEqual(line);
     await expectAccessible();
@@ -173,7 +178,7 @@ for (const theme of ['light', 'dark'] as const) {
     await expect(progress(first)).toHaveCount(1);
 
     // Who loads the page anew while a job runs goes on seeing it.
-    const fourth = await notebook.run(STAGES);
+    const fourth = await notebook.run(stages(4));
     await expect(toggle(fourth)).toBeVisible();
     await notebook.saved();
     await reload(page);
@@ -193,7 +198,7 @@ test.describe('with settings of the server', () => {
     baseURL,
     tmpPath
   }) => {
-    test.setTimeout(300_000);
+    test.setTimeout(480_000);
     const name = 'progress-settings';
     const data = {
       name,
@@ -211,7 +216,7 @@ test.describe('with settings of the server', () => {
     await page.reload();
     await page.locator('.jp-LauncherCard', { hasText: name }).first().click();
     const notebook = new Notebook(page, tmpPath);
-    const kept = await notebook.run(STAGES);
+    const kept = await notebook.run(stages(1.2));
     await expect(toggle(kept)).toBeVisible({ timeout: 120_000 });
     await expect(kept.locator('.jp-OutputArea-output table')).toHaveCount(1, {
       timeout: 60_000
@@ -220,14 +225,16 @@ test.describe('with settings of the server', () => {
 
     await wish('running');
     await reload(page);
-    const running = await notebook.run(STAGES);
+    const running = await notebook.run(stages(4));
     await expect(toggle(running)).toBeVisible();
-    await expect(running.locator('.jp-OutputArea-output')).toHaveText('2');
+    await expect(running.locator('.jp-OutputArea-output')).toHaveText('2', {
+      timeout: 120_000
+    });
     await expect(progress(running)).toHaveCount(0);
 
     await wish('off');
     await reload(page);
-    const off = await notebook.run(STAGES);
+    const off = await notebook.run(stages(1.2));
     await expect(off.locator('.jp-OutputArea-output')).toHaveText('2', {
       timeout: 60_000
     });

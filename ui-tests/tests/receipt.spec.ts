@@ -52,8 +52,9 @@ for (const theme of ['light', 'dark'] as const) {
       /Spark used [\d,]+ of [\d,]+ core-seconds \(\d+% idle\) and [\d.]+ of 4 GiB\./,
       { timeout: 60_000 }
     );
-    // It slides in.
+    // It slides in, and stays as long as somebody points to it.
     await page.waitForTimeout(1_000);
+    await note.hover({ position: { x: 5, y: 5 } });
     await page.screenshot({
       path: test.info().outputPath(`notification-${theme}.png`)
     });

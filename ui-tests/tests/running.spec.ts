@@ -28,9 +28,14 @@ async function create(
 /** How the Sparks of all kernels are, by the pids of these. */
 function stages(): Map<number, string> {
   const files = readdirSync(STATUS).filter(name => name.endsWith('.json'));
-  const told = files.map(name =>
-    JSON.parse(readFileSync(join(STATUS, name), 'utf-8'))
-  );
+  const told = files.flatMap(name => {
+    try {
+      return [JSON.parse(readFileSync(join(STATUS, name), 'utf-8'))];
+    } catch (error) {
+      // Its kernel has ended meanwhile.
+      return [];
+    }
+  });
   return new Map(told.map(({ pid, stage }) => [pid, stage]));
 }
 

@@ -17,7 +17,6 @@ test('a kernel that carries its environment runs on an executor', async ({
   page,
   dialog
 }) => {
-  test.setTimeout(240_000);
   await dialog.carry('Carried');
   await dialog.create();
   await expect(dialog.progress).toHaveAttribute('aria-valuenow', /\d+/);
@@ -49,7 +48,6 @@ test('work goes on without the dialog, and a notification shows it', async ({
   page,
   dialog
 }) => {
-  test.setTimeout(180_000);
   await dialog.carry('In the background');
   await dialog.create();
   await expect(dialog.progress).toBeVisible();
@@ -85,7 +83,6 @@ test('cancelled work can be taken up again, and outlives the page', async ({
   request,
   baseURL
 }) => {
-  test.setTimeout(180_000);
   await page.theme.setDarkTheme();
   await dialog.carry('Given up');
   await dialog.create();

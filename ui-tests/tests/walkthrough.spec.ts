@@ -4,7 +4,6 @@ test('from the launcher to a notebook that runs Spark, as the README says', asyn
   page,
   dialog
 }) => {
-  test.setTimeout(240_000);
   await dialog.open();
   await expect(dialog.field('Master')).toHaveValue('local[*]');
   await expect(dialog.field('Python environment')).toHaveValue(/\.venv$/);
