@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,13 @@ def run(
 
 def written(folder: Path) -> dict[str, tuple[int, bytes]]:
     """Read the mode and the content of all files below a folder."""
-    return {
-        str(path.relative_to(folder)): (path.stat().st_mode, path.read_bytes())
-        for path in folder.rglob("*")
-        if path.is_file() and not path.is_symlink()
-    }
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            # What works there may have taken it away meanwhile.
+            with suppress(FileNotFoundError):
+                found[str(path.relative_to(folder))] = (path.stat().st_mode, path.read_bytes())
+    return found
 
 
 def why_no_units() -> str | None:

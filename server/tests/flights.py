@@ -13,7 +13,9 @@ LOOPBACK = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0
 IMPATIENT = Limits(early=1, patience=4)
 """For a cluster that nobody else uses."""
 
-PATIENT = Limits(executors=LIMIT_SECONDS, tasks=LIMIT_SECONDS)
+PATIENT = Limits(
+    kernel=LIMIT_SECONDS, spark=LIMIT_SECONDS, executors=LIMIT_SECONDS, tasks=LIMIT_SECONDS
+)
 """For what has to succeed, however busy the machine is."""
 
 Fly = Callable[..., Flight]

@@ -21,6 +21,9 @@ LIMIT_SECONDS = 180
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """Lets a JVM that does little take a third less of the processor."""
 
+NEVER = 24 * 3600
+"""Seconds of idleness that no test reaches."""
+
 MARKER = "PYSPARK_KERNELS_TEST_MARKER"
 
 _given: set[int] = set()
@@ -104,6 +107,27 @@ class RunningKernel:
         wait_until(lambda: self.status()["stage"] in stages)
         return self.status()
 
+    def count_idleness(self, **limits: float) -> None:
+        """Say after how many seconds of idleness what is done: `release`, `stop`.
+
+        A busy machine may take longer for what a test does than any limit that a test waits for.
+        """
+        found = "next(o for o in __import__('gc').get_objects() if type(o).__name__ == 'Idle')"
+        self.value(f"{found}._limits.update({limits})")
+
+    def never_count_idleness(self) -> None:
+        """Let nothing be released or stopped until `count_idleness`."""
+        self.count_idleness(release=NEVER, stop=NEVER)
+
+    def programs(self) -> dict[int, str]:
+        """Give the programs of this kernel's processes."""
+        found = {}
+        for pid in self.processes():
+            # It may have ended meanwhile.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found[pid] = os.readlink(f"/proc/{pid}/exe")
+        return found
+
     def processes(self) -> list[int]:
         """List the processes of this kernel, however they were started."""
         return marked_processes(self.marker)
@@ -184,8 +208,9 @@ def running(
     folder: Path | None = None,
 ) -> Iterator[RunningKernel]:
     """Start a kernel in a notebook's folder, and end it."""
-    environment = {**os.environ, "IPYTHONDIR": str(runtime / "ipython")}
-    env = environment if env is None else env
+    # One for each: two workers would wait for each other's history.
+    own = {"IPYTHONDIR": str(runtime / "ipython")}
+    env = {**os.environ, **own} if env is None else {**own, **env}
     kernel = RunningKernel(kernels, name, runtime, env, folder or kernels.parent)
     try:
         yield kernel

@@ -102,6 +102,7 @@ class Server:
 def connected(runtime: Path, kernel: str) -> Iterator[BlockingKernelClient]:
     client = BlockingKernelClient(connection_file=str(runtime / f"kernel-{kernel}.json"))
     client.load_connection_file()
+    client.hb_channel.time_to_dead = LIMIT_SECONDS
     client.start_channels()
     try:
         client.wait_for_ready(timeout=LIMIT_SECONDS)
@@ -124,6 +125,7 @@ def served(folder: Path, marker: str) -> Iterator[Server]:
     environment = {
         **os.environ,
         **folders,
+        "IPYTHONDIR": str(folder / "ipython"),
         MARKER: marker,
         "PYTHONPATH": os.pathsep.join(sys.path),
         "JAVA_TOOL_OPTIONS": SHORT_LIVED,
@@ -223,6 +225,8 @@ def test_one_is_listed_stopped_and_comes_back(server: Server) -> None:
 def test_a_cell_that_runs_fails_with_spark_s_own_error(server: Server) -> None:
     kernel = server.start("mine")
     answer: list[str] = []
+    # How long the cell has to say its error, before its JVM goes.
+    server.run(kernel, f"__import__('_pyspark_kernels.rest').rest._FAIL_SECONDS = {LIMIT_SECONDS}")
     code = (
         "from pyspark.sql.functions import udf\n"
         "slow = udf(lambda _: __import__('time').sleep(900))\n"
@@ -315,9 +319,10 @@ def test_a_jvm_that_outlives_its_kernel_is_found_and_stopped(folder: Path, name:
             kernel, "import os\nchild = os.fork()\nif not child: __import__('time').sleep(900)"
         )
         status = first.status(kernel)
-        os.kill(status["pid"], signal.SIGKILL)
+        # The server first, as it would start the kernel again.
         first.process.kill()
         first.process.wait()
+        os.kill(status["pid"], signal.SIGKILL)
     with served(folder, name) as second:
         wait_until(lambda: own_process(status["pid"]) is None)
         assert own_process(status["jvm"]) is not None
@@ -325,6 +330,13 @@ def test_a_jvm_that_outlives_its_kernel_is_found_and_stopped(folder: Path, name:
         assert second.stop(kernel).status_code == 204
         wait_until(lambda: own_process(status["jvm"]) is None)
         assert second.applications() == {}
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for answers as long as a busy machine needs."""
+    for name in ("applications._SECONDS", "applications._END_SECONDS", "siblings._SECONDS"):
+        monkeypatch.setattr(f"jupyterlab_pyspark_kernels.{name}", LIMIT_SECONDS)
 
 
 # --- on clusters --------------------------------------------------------------------------------
@@ -375,6 +387,7 @@ def known_kernel(settings: dict[str, str], **config: Any) -> Known:
 
 
 @pytest.mark.usefixtures("short_lived_java")
+@pytest.mark.usefixtures("patient")
 def test_a_standalone_master_tells_and_ends_it(
     spark_cluster: Cluster, pyspark_environment: Path, tmp_path: Path
 ) -> None:
@@ -409,6 +422,7 @@ def test_a_standalone_master_tells_and_ends_it(
         driver.wait()
 
 
+@pytest.mark.usefixtures("patient")
 def test_yarn_shows_the_kernel_and_ends_what_it_left(
     yarn: HadoopCluster, pyspark_environment: Path, folder: Path, name: str
 ) -> None:
@@ -613,6 +627,7 @@ def test_the_files_of_what_lives_are_not_swept(
         assert (file.exists(), log.exists()) == (stays, stays)
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_command_line_lists_and_stops(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,15 @@ import httpx
 import pytest
 from deploying import assert_unit_is_right, copied, run, why_no_units, written
 from flights import Fly
-from kernels import SHORT_LIVED, Answer, RunningKernel, free_port, running, wait_until
+from kernels import (
+    LIMIT_SECONDS,
+    SHORT_LIVED,
+    Answer,
+    RunningKernel,
+    free_port,
+    running,
+    wait_until,
+)
 from pytest import MonkeyPatch
 
 from jupyterlab_pyspark_kernels.carry import check_carry
@@ -89,7 +97,7 @@ class Site:
 
     def sessions(self) -> dict[str, str]:
         """Ask the server who has its open sessions: users, by the sessions' ids."""
-        page = httpx.get(f"{self.page}/connect/").text
+        page = httpx.get(f"{self.page}/connect/", timeout=LIMIT_SECONDS).text
         rows = [
             [unescape(re.sub(r"<[^>]+>", "", cell)).strip() for cell in re.findall(CELL, row)]
             for row in re.findall(r"(?s)<tr>(.*?)</tr>", page.partition("Request Statistics")[0])
@@ -249,7 +257,7 @@ def test_two_users_at_once_are_told_apart(site: Site) -> None:
             assert (status["stage"], status["spark_version"]) == ("ready", "4.3.0")
             assert status["master"].startswith(site.tls)
             # No JVM beside it, and nobody who makes an archive for one.
-            programs = {Path(os.readlink(f"/proc/{pid}/exe")).name for pid in kernel.processes()}
+            programs = {Path(program).name for program in kernel.programs().values()}
             assert not {name for name in programs if "java" in name}
             assert "Spark Connect has no SparkContext" in "".join(
                 kernel.run("sc.version").traceback

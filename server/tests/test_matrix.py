@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from flights import Fly
-from kernels import LIMIT_SECONDS, free_port, running, wait_until
+from kernels import LIMIT_SECONDS, NEVER, free_port, running, wait_until
 from test_cds import archives, command, kernel_of, makers, records
 from test_progress import Listener
 
@@ -76,7 +76,7 @@ def test_a_kernel_runs_spark_tells_it_rests_and_comes_back(
     assert run("create", "-k", "one", "-e", environment, "--master", "local[2]")[0] == 0
     file = data_dir / "kernels" / "one" / "kernel.json"
     spec = json.loads(file.read_text())
-    spec["env"][IDLE_VARIABLE] = "stop=5"
+    spec["env"][IDLE_VARIABLE] = f"stop={NEVER}"
     file.write_text(json.dumps(spec))
     with running(data_dir / "kernels", "one", tmp_path) as kernel:
         # As nobody has to have pandas.
@@ -93,7 +93,9 @@ def test_a_kernel_runs_spark_tells_it_rests_and_comes_back(
         listener.until(lambda: listener.done.get(cell))
         assert listener.errors == {}
 
+        kernel.count_idleness(stop=5)
         kernel.wait_for_stage("stopped_idle")
+        kernel.never_count_idleness()
         wait_until(lambda: kernel.status()["receipt"])
         receipt = kernel.status()["receipt"]
         assert (receipt["ended"], receipt["complete"], receipt["cores"]) == ("idle", True, 2)
@@ -127,7 +129,7 @@ def test_its_settings_are_known(environment: Path, tmp_path: Path) -> None:
 def test_its_driver_starts_from_an_archive(environment: Path, tmp_path: Path) -> None:
     with kernel_of(environment, tmp_path) as kernel:
         assert "-Xshare:auto" not in command(kernel)
-        wait_until(lambda: records(tmp_path), 3 * LIMIT_SECONDS)
+        wait_until(lambda: records(tmp_path), 5 * LIMIT_SECONDS)
         wait_until(lambda: not makers(tmp_path))
     (archive,) = archives(tmp_path).glob("*.jsa")
     with kernel_of(environment, tmp_path) as kernel:

@@ -123,7 +123,7 @@ def notebook(_kernel: RunningKernel) -> Iterator[Listener]:
 
 
 def test_a_job_and_its_stages_are_told_while_they_run(notebook: Listener) -> None:
-    work = f"sc.parallelize(range(6), 6).map({SLEEP.format(2)}).map(lambda x: (x % 2, x))"
+    work = f"sc.parallelize(range(6), 6).map({SLEEP.format(4)}).map(lambda x: (x % 2, x))"
     cell = notebook.execute(f"{work}.reduceByKey(max, 2).collect()", "of-the-notebook")
     job = notebook.wait_for(cell, "succeeded")
     assert job["cell_id"] == "of-the-notebook"
@@ -185,7 +185,7 @@ def test_a_listener_that_comes_late_hears_of_what_runs(_kernel: RunningKernel) -
 
 
 def test_a_thread_is_followed_when_its_cell_has_ended(notebook: Listener) -> None:
-    work = f"sc.parallelize(range(8), 8).map({SLEEP.format(1)}).count()"
+    work = f"sc.parallelize(range(8), 8).map({SLEEP.format(4)}).count()"
     cell = notebook.run(f"import threading; threading.Thread(target=lambda: {work}).start()")
     notebook.wait_for(cell, "running")
     other = notebook.run("spark.range(5).count()")
@@ -256,7 +256,7 @@ def test_a_context_of_ones_own_and_a_jvm_that_ends(start: Start) -> None:
             f"spark.sparkContext.range(4).map({SLEEP.format(100)}).count()",
         )
         notebook.wait_for(cell, "running")
-        jvm = next(p for p in kernel.processes() if "java" in os.readlink(f"/proc/{p}/exe"))
+        jvm = next(pid for pid, program in kernel.programs().items() if "java" in program)
         os.kill(jvm, signal.SIGKILL)
         notebook.until(lambda: notebook.told[-1]["running"] is None)
         assert notebook.told[-1]["jobs"] == []
@@ -270,6 +270,7 @@ def test_idleness_comes_all_the_same_and_what_comes_back_is_followed(start: Star
         notebook = Listener(kernel)
         notebook.run("spark.range(3).count()")
         kernel.wait_for_stage("stopped_idle")
+        kernel.never_count_idleness()
         cell = notebook.run("spark.range(3).count()")
         notebook.wait_for(cell, "succeeded")
 
@@ -325,7 +326,7 @@ def test_on_a_connect_server(start: Start, connect_server: str, connect_environm
             "slow = udf(lambda x: __import__('time').sleep({}) or x, 'long', useArrow=False)\n"
             "spark.range(0, 6, 1, 6).select(slow('id')).distinct().collect()"
         )
-        cell = notebook.execute(sleeps.format(1), "of-the-notebook")
+        cell = notebook.execute(sleeps.format(4), "of-the-notebook")
         job = notebook.wait_for(cell, "running")
         assert job["tasks"]["all"] >= 6
         assert job["cell_id"] == "of-the-notebook"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cluster import Cluster
-from kernels import RunningKernel, running, wait_until
+from kernels import LIMIT_SECONDS, RunningKernel, running, wait_until
 from pydantic import ValidationError
 
 from jupyterlab_pyspark_kernels.config import read_config
@@ -418,6 +418,8 @@ def test_a_stop_in_a_cell_is_heard_in_time_twice(start: Start) -> None:
         )
         watched(kernel)
         kernel.run("sc.parallelize([0], 1).map(lambda x: 1 / x).count()")
+        # Spark hears of it a moment later.
+        kernel.value(f"sc._jsc.sc().listenerBus().waitUntilEmpty({LIMIT_SECONDS}000)")
         kernel.value("sc.stop()")
         wait_until(lambda: kernel.status()["receipt"] != first)
         second = told(kernel)
@@ -431,6 +433,9 @@ def test_the_end_of_a_kernel_is_the_end_of_its_spark(start: Start) -> None:
     with start("ends") as kernel:
         kernel.value(SLEEP)
         watched(kernel)
+        # How long the end of a kernel waits for the last look, which is the first one here.
+        receipt = "__import__('_pyspark_kernels.receipt').receipt"
+        kernel.value(f"{receipt}._PATIENCE_SECONDS = {LIMIT_SECONDS}")
         kernel.end()
         (only,) = receipts(kernel, "ends")
     assert (only["ended"], only["complete"]) == ("exit", True)
@@ -441,13 +446,13 @@ def test_of_a_jvm_that_was_killed_the_last_sample_is_told(start: Start) -> None:
     with start("killed") as kernel:
         kernel.value(SLEEP)
         sampled(kernel)
-        pids = [pid for pid in kernel.processes() if "java" in os.readlink(f"/proc/{pid}/exe")]
+        pids = [pid for pid, program in kernel.programs().items() if "java" in program]
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         made = told(kernel)
         assert (made["ended"], made["complete"]) == ("lost", False)
         assert made["core_seconds"] > 0
-        assert kernel.status()["stage"] == "failed"
+        kernel.wait_for_stage("failed")
         assert receipts(kernel, "killed") == [made]
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 from carrying import prove, site_packages, with_package
-from flights import Listener, figures
-from kernels import SHORT_LIVED, running, wait_until
+from flights import PATIENT, Listener, figures
+from kernels import LIMIT_SECONDS, SHORT_LIVED, running, wait_until
 from yarn import PROXIED, QUEUE, HadoopCluster
 
+from jupyterlab_pyspark_kernels import flight
 from jupyterlab_pyspark_kernels.cli import main
 from jupyterlab_pyspark_kernels.config import read_config
 from jupyterlab_pyspark_kernels.flight import Flight, Limits, fly
@@ -84,7 +85,7 @@ def test_a_kernel_counts_on_yarn(
         wait_until(lambda: kernel.status()["tracking"])
         told = kernel.status()
         assert told["tracking"] == yarn.applications()["counts"]["trackingUrl"].rstrip("/")
-        page = httpx.get(told["tracking"], follow_redirects=True)
+        page = httpx.get(told["tracking"], follow_redirects=True, timeout=LIMIT_SECONDS)
         assert "Spark Jobs" in page.text, page.text
         kernel.end()
         wait_until(lambda: yarn.applications()["counts"]["state"] == "FINISHED")
@@ -181,8 +182,12 @@ def test_a_flight_passes_on_yarn(
     pyspark_environment: Path,
     run: Callable[..., tuple[int, str, str]],
     record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    create("flies", pyspark_environment, "--executor-instances", "2")
+    # Of a slow cluster the first executor may well be there before the second one.
+    both = f"spark.scheduler.maxRegisteredResourcesWaitingTime={LIMIT_SECONDS}s"
+    create("flies", pyspark_environment, "--executor-instances", "2", "--conf", both)
+    monkeypatch.setattr(flight, "Limits", lambda: PATIENT)
     run("list")
     code, printed, _ = run("test", "flies", "--json")
     flown = Flight.model_validate_json(printed)
@@ -198,8 +203,10 @@ def test_an_executor_that_yarn_never_gives_is_told(
     pyspark_environment: Path,
     run: Callable[..., tuple[int, str, str]],
     record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     create("big", pyspark_environment, "--executor-memory", "64g")
+    monkeypatch.setattr(flight, "Limits", lambda: PATIENT)
     run("list")
     code, printed, _ = run("test", "big", "--json")
     flown = Flight.model_validate_json(printed)

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.request import urlopen
 from xml.etree import ElementTree
 
-from kernels import free_port, wait_until
+from kernels import LIMIT_SECONDS, free_port, wait_until
 
 MEMORY = 4096
 """MiB of the one node: enough for an application master and two small executors, or two of each."""
@@ -256,7 +256,7 @@ def _write(path: Path, properties: Mapping[str, object]) -> None:
 
 
 def _read(url: str) -> dict[str, Any]:
-    with urlopen(url, timeout=10) as response:
+    with urlopen(url, timeout=LIMIT_SECONDS) as response:
         content: dict[str, Any] = json.load(response)
     return content
 
