@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from deploying import assert_unit_is_right, copied, run, why_no_units, written
 from flights import Fly
@@ -132,7 +133,7 @@ def make_certificates(folder: Path) -> None:
 
 @contextmanager
 def served(command: list[str], log: Path, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the tests are over."""
+    """Run a server until the tests are over, with all that it starts."""
     with log.open("wb") as file:
         process = subprocess.Popen(
             command, stdout=file, stderr=file, env={**os.environ, **environ}, cwd=log.parent
@@ -140,8 +141,13 @@ def served(command: list[str], log: Path, **environ: str) -> Iterator[subprocess
     try:
         yield process
     finally:
+        # Of Spark's scripts the JVM would stay.
+        children = psutil.Process(process.pid).children(recursive=True)
+        for child in children:
+            child.terminate()
         process.terminate()
-        process.wait(60)
+        process.wait(LIMIT_SECONDS)
+        assert psutil.wait_procs(children, LIMIT_SECONDS)[1] == []
 
 
 def proxy(nginx: str, conf: Path) -> list[str]:
