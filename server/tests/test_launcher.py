@@ -253,6 +253,19 @@ def test_a_shutdown_leaves_no_process(make_kernel: Make, tmp_path: Path, now: bo
             assert list((tmp_path / "pyspark-kernels").iterdir()) == []
 
 
+def test_a_jvm_that_has_to_be_killed_at_the_end_is_no_failure(
+    make_kernel: Make, tmp_path: Path
+) -> None:
+    with running(make_kernel("slow"), "slow", tmp_path) as started:
+        started.value("spark.range(1).count()")
+        (java,) = [pid for pid, program in started.programs().items() if "java" in program]
+        # It hears nobody who asks, and ipykernel does not wait for ever.
+        os.kill(java, signal.SIGSTOP)
+        started.end()
+        wait_until(lambda: marked_processes(started.marker) == [])
+        assert list((tmp_path / "pyspark-kernels").iterdir()) == []
+
+
 def test_a_restart_leaves_only_the_new_kernel(make_kernel: Make, tmp_path: Path) -> None:
     with running(make_kernel("again"), "again", tmp_path) as started:
         started.value("spark.range(1).count()")

@@ -74,6 +74,8 @@ class SparkStart:
 
     def finish(self) -> None:
         """Let Spark's last figures be taken, as the kernel is about to end."""
+        # ipykernel kills a JVM that takes too long to stop.
+        self.status.seal()
         if self._meter is not None:
             self._meter.finish()
 

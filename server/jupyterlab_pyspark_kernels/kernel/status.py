@@ -150,10 +150,15 @@ class Status:
             os.ftruncate(self.log_file, 0)
             os.write(self.log_file, b"[older lines were dropped]\n")
 
-    def close(self) -> None:
-        """Remove both files, unless they tell why Spark failed; take no changes any longer."""
+    def seal(self) -> None:
+        """Take no changes any longer: what becomes of Spark while its kernel ends is no failure."""
         with self._lock:
             self._closed = True
+
+    def close(self) -> None:
+        """Remove both files, unless they tell why Spark failed."""
+        self.seal()
+        with self._lock:
             if self._content["stage"] != "failed":
                 self.path.unlink()
                 self.log.unlink()
