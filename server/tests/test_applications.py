@@ -225,8 +225,6 @@ def test_one_is_listed_stopped_and_comes_back(server: Server) -> None:
 def test_a_cell_that_runs_fails_with_spark_s_own_error(server: Server) -> None:
     kernel = server.start("mine")
     answer: list[str] = []
-    # How long the cell has to say its error, before its JVM goes.
-    server.run(kernel, f"__import__('_pyspark_kernels.rest').rest._FAIL_SECONDS = {LIMIT_SECONDS}")
     code = (
         "from pyspark.sql.functions import udf\n"
         "slow = udf(lambda _: __import__('time').sleep(900))\n"
