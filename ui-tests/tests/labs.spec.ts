@@ -13,7 +13,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'fs';
 import { createServer, type AddressInfo } from 'net';
 import { tmpdir } from 'os';
 import { basename, delimiter, join } from 'path';
-import { KernelDialog } from './fixtures';
+import { KernelDialog, runCommand } from './fixtures';
 
 const STARTS = { timeout: 180_000 };
 const MATRIX = (process.env.PYSPARK_KERNELS_TEST_MATRIX ?? '')
@@ -166,6 +166,14 @@ async function runSpark(page: Page): Promise<void> {
   await page.screenshot({ path: test.info().outputPath('notebook.png') });
 }
 
+/** Show the kernels from the menu of a notebook. */
+async function showKernels(page: Page): Promise<void> {
+  await page.getByRole('menuitem', { name: 'Kernel', exact: true }).click();
+  await page
+    .getByRole('menuitem', { name: 'PySpark Kernels', exact: true })
+    .click();
+}
+
 const manager = (page: Page): Locator =>
   page.locator('.jp-PySparkKernels-Manager');
 
@@ -185,10 +193,7 @@ test('the oldest JupyterLab has all of it', async ({ browser }) => {
   await page.getByRole('button', { name: 'Open a Notebook' }).click();
   await runSpark(page);
 
-  await page.getByRole('menuitem', { name: 'Kernel', exact: true }).click();
-  await page
-    .getByRole('menuitem', { name: 'PySpark Kernels', exact: true })
-    .click();
+  await showKernels(page);
   await expect(manager(page)).toContainText('Of The Oldest');
   await page.screenshot({ path: test.info().outputPath('manager.png') });
   expect(errors).toEqual([]);
@@ -205,9 +210,7 @@ test('Jupyter Notebook has a way to each part', async ({ browser }) => {
 
   // The panel is a tab beside the files, and comes again to the front.
   for (let times = 0; times < 2; times++) {
-    await page.keyboard.press('Control+Shift+C');
-    await page.locator('.lm-CommandPalette-input').fill('PySpark Kernels');
-    await page.keyboard.press('Enter');
+    await runCommand(page, 'PySpark Kernels');
     await expect(manager(page)).toContainText('Of Notebook');
     await expect(
       page.getByRole('tab', { name: 'PySpark Kernels' })
@@ -232,10 +235,7 @@ test('Jupyter Notebook has a way to each part', async ({ browser }) => {
   );
 
   // Beside the notebook, which fills the page.
-  await notebook.getByRole('menuitem', { name: 'Kernel', exact: true }).click();
-  await notebook
-    .getByRole('menuitem', { name: 'PySpark Kernels', exact: true })
-    .click();
+  await showKernels(notebook);
   await expect(manager(notebook)).toContainText('Of Notebook');
   await notebook.screenshot({ path: test.info().outputPath('beside.png') });
   expect([...errors, ...more]).toEqual([]);
