@@ -148,13 +148,19 @@ async function create(page: Page, name: string): Promise<void> {
 
 /** Run Spark in a notebook, and see that its toolbar tells how it is. */
 async function runSpark(page: Page): Promise<void> {
-  // A cell that is run while the notebook still connects is not run at all.
   await expect(
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
   ).toBeVisible(STARTS);
-  await page.locator('.jp-Notebook .jp-CodeCell .cm-content').first().click();
+  const cell = page.locator('.jp-Notebook .jp-CodeCell').first();
+  await cell.locator('.cm-content').click();
   await page.keyboard.type('spark.range(1000).count()');
-  await page.keyboard.press('Shift+Enter');
+  await expect(async () => {
+    // While the notebook still connects nothing is run.
+    await page.keyboard.press('Control+Enter');
+    await expect(cell.locator('.jp-InputPrompt')).not.toHaveText('[ ]:', {
+      timeout: 5_000
+    });
+  }).toPass(STARTS);
   await expect(page.locator('.jp-OutputArea-executeResult')).toContainText(
     '1000',
     STARTS
