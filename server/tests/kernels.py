@@ -132,6 +132,10 @@ class RunningKernel:
         """List the processes of this kernel, however they were started."""
         return marked_processes(self.marker)
 
+    def jvms(self) -> list[int]:
+        """List the JVMs of this kernel, but not the executors, which its cluster starts."""
+        return [pid for pid, program in self.programs().items() if "java" in program]
+
     def end(self) -> None:
         """End the kernel in order: one that a busy machine keeps from it in time is not killed."""
         self.client.stop_channels()

@@ -71,11 +71,6 @@ def on_the_cluster(cluster: Cluster) -> dict[str, Any]:
     return {"master": cluster.master, "executor_memory": "512m", "conf": local}
 
 
-def java(kernel: RunningKernel) -> list[int]:
-    """List the JVMs of a kernel, but not the executors, which its cluster starts."""
-    return [pid for pid, program in kernel.programs().items() if "java" in program]
-
-
 def application(cluster: Cluster, name: str) -> dict[str, Any]:
     return cluster.applications()[name]
 
@@ -132,7 +127,7 @@ def test_executors_go_first_then_spark_and_both_come_back(
         assert status["idle"]["seconds"] >= 9
         assert status["idle"]["at"].endswith("+00:00")
         wait_until(lambda: "idles" not in spark_cluster.applications())
-        wait_until(lambda: java(kernel) == [])
+        wait_until(lambda: kernel.jvms() == [])
         # Python goes on, and does not bring Spark back.
         assert kernel.value("mine, type(double).__name__") == "([1, 2], 'function')"
         assert "was stopped while the kernel was idle" in kernel.value(
@@ -142,7 +137,7 @@ def test_executors_go_first_then_spark_and_both_come_back(
         assert lost.error == "ConnectionRefusedError"
         assert "Make it again" in lost.text
         assert "Make it again" in kernel.run("col('x')").text
-        assert java(kernel) == []
+        assert kernel.jvms() == []
         assert kernel.status()["stage"] == "stopped_idle"
 
         answer = kernel.value(COUNT)
@@ -154,7 +149,7 @@ def test_executors_go_first_then_spark_and_both_come_back(
         assert kernel.value("spark.range(1, 2).select(double('id')).first()[0]") == "2"
         assert kernel.value("sql('select 1 + 1').first()[0], old is spark") == "(2, False)"
         assert "Make it again" in kernel.run("frame.count()").text
-        assert len(java(kernel)) == 1
+        assert len(kernel.jvms()) == 1
 
 
 def test_a_job_that_does_not_name_spark_gets_its_executors(
@@ -257,7 +252,7 @@ def test_a_spark_that_cannot_come_back_is_asked_for_again(
         kernel.value(f"{swap}('{nobody}', '{spark_cluster.master}')")
         assert kernel.value(COUNT).endswith("1000")
         assert kernel.value("mine") == "1"
-        assert len(java(kernel)) == 1
+        assert len(kernel.jvms()) == 1
 
 
 def test_an_interrupt_while_spark_comes_back_is_taken(start: Start) -> None:
@@ -271,7 +266,7 @@ def test_an_interrupt_while_spark_comes_back_is_taken(start: Start) -> None:
         assert kernel.collect(message_id).error == "KeyboardInterrupt"
         assert kernel.value("n").endswith("7")
         assert kernel.value("spark.range(9).count()").endswith("9")
-        assert len(java(kernel)) == 1
+        assert len(kernel.jvms()) == 1
 
 
 @pytest.mark.parametrize("stage", ["stopped_idle", "returning"])
@@ -282,9 +277,9 @@ def test_a_shutdown_at_any_time_leaves_no_process(start: Start, stage: str, now:
         # At once: the JVM still ends.
         kernel.wait_for_stage("stopped_idle")
         if stage == "returning":
-            wait_until(lambda: java(kernel) == [])
+            wait_until(lambda: kernel.jvms() == [])
             kernel.client.execute("spark.range(7).count()")
-            wait_until(lambda: java(kernel) != [])
+            wait_until(lambda: kernel.jvms() != [])
         kernel.client.stop_channels()
         kernel.manager.shutdown_kernel(now=now)
         wait_until(lambda: marked_processes(kernel.marker) == [])
@@ -293,7 +288,7 @@ def test_a_shutdown_at_any_time_leaves_no_process(start: Start, stage: str, now:
 def test_time_in_which_the_kernel_did_not_run_is_no_idleness(start: Start) -> None:
     with start("sleeps", "stop=20") as kernel:
         kernel.value("n = spark.range(7).count()")
-        (jvm,) = java(kernel)
+        (jvm,) = kernel.jvms()
         # What the sleep of a laptop is to a process.
         everything = kernel.processes()
         for pid in everything:
@@ -302,7 +297,7 @@ def test_time_in_which_the_kernel_did_not_run_is_no_idleness(start: Start) -> No
         for pid in everything:
             os.kill(pid, signal.SIGCONT)
         assert stays(kernel, "ready", 1)
-        assert java(kernel) == [jvm]
+        assert kernel.jvms() == [jvm]
         assert kernel.value("spark.range(8).count()") == "8"
 
 

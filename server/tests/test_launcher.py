@@ -224,7 +224,7 @@ def test_a_session_asked_for_while_spark_starts_is_the_same_one(
             "mine = getattr(session.builder, 'getOr' + 'Create')()\n"
         )
         assert started.value("mine.sparkContext is sc, mine is spark") == "(True, True)"
-        java = [program for program in started.programs().values() if "java" in program]
+        java = started.jvms()
         assert len(java) == 1
 
 
@@ -258,7 +258,7 @@ def test_a_jvm_that_has_to_be_killed_at_the_end_is_no_failure(
 ) -> None:
     with running(make_kernel("slow"), "slow", tmp_path) as started:
         started.value("spark.range(1).count()")
-        (java,) = [pid for pid, program in started.programs().items() if "java" in program]
+        (java,) = started.jvms()
         # It hears nobody who asks, and ipykernel does not wait for ever.
         os.kill(java, signal.SIGSTOP)
         started.end()
@@ -442,7 +442,7 @@ def test_the_end_of_sparks_jvm_is_told(make_kernel: Make, tmp_path: Path) -> Non
 def test_a_jvm_that_is_killed_is_told(make_kernel: Make, tmp_path: Path) -> None:
     with running(make_kernel("killed", master="local[1]"), "killed", tmp_path) as started:
         started.value("spark.range(3).count()")
-        (java,) = [pid for pid, program in started.programs().items() if "java" in program]
+        (java,) = started.jvms()
         os.kill(java, signal.SIGKILL)
         cause = "Spark's JVM was killed: mostly because this machine had no memory left."
         status = started.wait_for_stage("failed")

@@ -256,7 +256,7 @@ def test_a_context_of_ones_own_and_a_jvm_that_ends(start: Start) -> None:
             f"spark.sparkContext.range(4).map({SLEEP.format(100)}).count()",
         )
         notebook.wait_for(cell, "running")
-        jvm = next(pid for pid, program in kernel.programs().items() if "java" in program)
+        jvm = kernel.jvms()[0]
         os.kill(jvm, signal.SIGKILL)
         notebook.until(lambda: notebook.told[-1]["running"] is None)
         assert notebook.told[-1]["jobs"] == []

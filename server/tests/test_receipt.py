@@ -446,7 +446,7 @@ def test_of_a_jvm_that_was_killed_the_last_sample_is_told(start: Start) -> None:
     with start("killed") as kernel:
         kernel.value(SLEEP)
         sampled(kernel)
-        pids = [pid for pid, program in kernel.programs().items() if "java" in program]
+        pids = kernel.jvms()
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         made = told(kernel)

@@ -32,6 +32,9 @@ function stages(): Map<number, string> {
     try {
       return [JSON.parse(readFileSync(join(STATUS, name), 'utf-8'))];
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+        throw error;
+      }
       // Its kernel has ended meanwhile.
       return [];
     }
